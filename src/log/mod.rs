@@ -1,0 +1,303 @@
+//! The room log: append, read, follow. A trusted message comes from the hub, gets its place here, and goes back to every
+//! node's hub through the feed.
+
+pub mod decide;
+pub mod memory;
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::domain::{
+    cursor::Cursor,
+    entry::Entry,
+    ids::{MessageId, SessionId, UserId},
+    nickname::Nickname,
+    position::Position,
+    room_name::RoomId,
+};
+
+/// A future that a trait object can return.
+pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    /// Its name; a repeat under the same name is answered, not repeated.
+    pub id: MessageId,
+    /// The producer's latest earlier number that was not definitely rejected; 0 for none.
+    pub prev: u64,
+    /// Who wrote it; kept when the content goes.
+    pub by: &'a UserId,
+    /// How long a repeat is recognised: 24 h for a resumable producer, 1 h for an `Idempotency-Key`, 60 s for the node's own.
+    pub remember: Duration,
+    /// Hash of the text as received, not of the envelope: name and node may differ in a repeat.
+    pub text_hash: u32,
+    /// The state that the grant was decided on; `None` when it was not.
+    pub checked: Option<StateVersion>,
+    /// Opaque, first byte its version, at most `facts().envelope_max`.
+    pub envelope: &'a [u8],
+    /// Content that goes with this entry.
+    pub redacts: Option<Position>,
+    /// A new state document; `checked` must then match.
+    pub state: Option<&'a [u8]>,
+}
+
+/// The entry that last changed a room's state; `None` before the first change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateVersion(pub Option<Position>);
+
+/// An append that was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where; `None` for a duplicate older than the producer's last message.
+    pub at: Option<Position>,
+    /// When, in milliseconds since 1970.
+    pub ts: u64,
+    /// Whether it was there before.
+    pub duplicate: bool,
+    /// What this answer means.
+    pub durability: Durability,
+}
+
+/// Which faults an acknowledged entry survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// It is in this process.
+    Memory,
+    /// Its commit was flushed to the disk.
+    Disk,
+}
+
+impl Durability {
+    /// The word on the wire and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Why an append was not acknowledged. The caller acts differently on the two, so they are two variants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Definitely not in the log.
+    #[error("not appended: {0}")]
+    Rejected(#[from] Rejected),
+    /// May be there: repeat the same id, nothing else.
+    #[error("the outcome of the append is unknown")]
+    Unknown,
+}
+
+/// Why an append is definitely not in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// Something before it is missing here.
+    #[error("the log has this producer up to {have}")]
+    OutOfSequence {
+        /// The last number that the log holds.
+        have: u64,
+    },
+    /// The state changed since the grant was decided: decide it anew.
+    #[error("the room's state has changed")]
+    StaleState(StateVersion),
+    /// Two writers under one producer, or one number with two texts.
+    #[error("the number was used for something else")]
+    Conflict,
+    /// Not now.
+    #[error("the log cannot take entries now")]
+    Unavailable {
+        /// After how long to try again.
+        retry_after: Duration,
+    },
+}
+
+/// A page of a room's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// What became of the cursor.
+    pub found: Found,
+    /// The first offset that the log still has; head + 1 when it has none. A gap is `first > wanted`, also when `entries`
+    /// is empty.
+    pub first: u64,
+    /// The newest position; `None` for an empty room.
+    pub head: Option<Position>,
+    /// The version of the room's state.
+    pub state: StateVersion,
+    /// Contiguous and ascending; a removed one is `Body::Removed`.
+    pub entries: Vec<Entry>,
+}
+
+/// Where a cursor stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Its newest position is in this history.
+    Here,
+    /// This history and the cursor's are the same up to `keep`.
+    Fork {
+        /// The last common position.
+        keep: Position,
+    },
+    /// Nothing of the cursor is known.
+    Reset,
+}
+
+/// The log cannot be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log cannot be reached")]
+pub struct Unavailable {
+    /// After how long to try again.
+    pub retry_after: Duration,
+}
+
+/// What an engine promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The engine's name in metrics and logs.
+    pub engine: &'static str,
+    /// What an ack means.
+    pub durability: Durability,
+    /// Whether the engine has checked that this is true.
+    pub verified: bool,
+    /// Most bytes of an envelope.
+    pub envelope_max: usize,
+    /// How many entries a room keeps.
+    pub retention_count: u64,
+    /// Whether other nodes write to the same log.
+    pub many_nodes: bool,
+}
+
+/// Append and read.
+pub trait RoomLog: Send + Sync + 'static {
+    /// Resolves when the entry is placed and as durable as [`RoomLog::facts`] says. Dropping the future leaves the outcome
+    /// unknown.
+    fn append<'a>(
+        &'a self,
+        room: &'a RoomId,
+        what: Append<'a>,
+    ) -> Fut<'a, Result<Placed, AppendError>>;
+    /// At most `limit` entries after the cursor, ascending.
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomId,
+        after: &'a Cursor,
+        limit: u32,
+    ) -> Fut<'a, Result<Page, Unavailable>>;
+    /// The `limit` entries just below `offset`, or the newest, ascending.
+    fn before<'a>(
+        &'a self,
+        room: &'a RoomId,
+        offset: Option<u64>,
+        limit: u32,
+    ) -> Fut<'a, Result<Page, Unavailable>>;
+    /// The newest position of each room, in the order asked.
+    fn heads<'a>(
+        &'a self,
+        rooms: &'a [RoomId],
+    ) -> Fut<'a, Result<Vec<Option<Position>>, Unavailable>>;
+    /// The room's state document, empty before the first change, and its version.
+    fn state<'a>(&'a self, room: &'a RoomId)
+    -> Fut<'a, Result<(StateVersion, Bytes), Unavailable>>;
+    /// What the engine promises.
+    fn facts(&self) -> Facts;
+}
+
+/// Follow what is appended, here and on other nodes.
+pub trait Follow: Send + Sync + 'static {
+    /// Bounded in entries and bytes; an engine that finds it full reports [`Feed::Suspect`] instead of waiting. One consumer:
+    /// a second call gets a closed channel.
+    fn feed(&self) -> mpsc::Receiver<Feed>;
+    /// To every node's feed once, without offset and without promise: typing, presence.
+    fn cast<'a>(&'a self, room: &'a RoomId, body: Bytes) -> Fut<'a, ()>;
+}
+
+/// What comes back up from the log.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    /// An entry was placed.
+    Entry(RoomId, Entry),
+    /// Somebody cast.
+    Cast(RoomId, Bytes),
+    /// Entries of these rooms may have been missed: read again when `Sound` comes.
+    Suspect(Scope),
+    /// The feed of these rooms is whole from here on: compare heads.
+    Sound(Scope),
+}
+
+/// A set of rooms. An engine with one feed has one scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope;
+
+impl Scope {
+    /// Whether the room is in the set.
+    pub fn holds(self, _room: &RoomId) -> bool {
+        true
+    }
+}
+
+/// Presence and nickname claims.
+pub trait Seats: Send + Sync + 'static {
+    /// Takes a seat and its name, atomically. The same session again replaces its seat; a name held by the same user is taken
+    /// over, also in another session.
+    fn enter<'a>(&'a self, room: &'a RoomId, seat: Seat) -> Fut<'a, Result<Entered, Unavailable>>;
+    /// Gives the seat and its name back; without one it does nothing.
+    fn leave<'a>(
+        &'a self,
+        room: &'a RoomId,
+        session: SessionId,
+    ) -> Fut<'a, Result<(), Unavailable>>;
+    /// How many people sit in the room, and the first `limit` of them, one per user, in the order of arrival.
+    fn list<'a>(
+        &'a self,
+        room: &'a RoomId,
+        limit: u32,
+    ) -> Fut<'a, Result<(u64, Vec<Seat>), Unavailable>>;
+}
+
+/// A member's place in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Whose connection.
+    pub session: SessionId,
+    /// Who.
+    pub user: UserId,
+    /// Under which name.
+    pub nick: Nickname,
+}
+
+/// The answer to [`Seats::enter`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// Seated.
+    In {
+        /// The name as it is shown here: an equal claim of another user gave it a suffix.
+        nick: Nickname,
+        /// How many people sit in the room now.
+        count: u64,
+        /// Seats whose chosen name yielded to this claim, with their new, generated names.
+        renamed: Vec<Seat>,
+    },
+    /// Another user holds that name, or one that looks like it.
+    Taken,
+}
+
+/// Whether the engine can do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// All of it.
+    Ok,
+    /// Reads work, appends do not; or the feed is not proved.
+    Degraded,
+    /// Nothing works.
+    Down,
+}
+
+/// All of it in one engine.
+pub trait Engine: RoomLog + Follow + Seats {
+    /// The engine's own view of itself.
+    fn health(&self) -> watch::Receiver<Health>;
+    /// Flushes and ends; every append after it is `Unavailable`.
+    fn close(&self) -> Fut<'_, ()>;
+}

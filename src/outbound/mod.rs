@@ -1,0 +1,5 @@
+//! What leaves to one client: frames encoded once and shared, and the bounded way to the client's session.
+
+pub mod frame;
+pub mod html;
+pub mod outbox;

@@ -1,0 +1,3 @@
+//! What operators see: logging with redaction and every metric, declared once.
+
+pub mod metrics;
