@@ -4,3 +4,4 @@ pub mod client_frame;
 pub mod codes;
 pub mod plain_text;
 pub mod server_frame;
+pub mod timestamp;
