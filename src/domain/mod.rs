@@ -14,4 +14,5 @@ pub mod position;
 pub mod room_name;
 mod scripts;
 pub mod text;
+mod text_form;
 pub mod token;
