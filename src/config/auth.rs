@@ -22,6 +22,7 @@ pub struct Auth {
     #[serde(rename = "session_max_s", with = "units::seconds")]
     pub session_max: Duration,
     /// `[[auth.issuers]]`
+    #[serde(default)]
     pub issuers: Vec<Issuer>,
     /// `[auth.claims]`
     pub claims: Claims,
