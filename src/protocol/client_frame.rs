@@ -1,104 +1,170 @@
-//! Frames from the client, as decoded and before they are trusted. `inbound` bounds, checks and converts them.
+//! Frames from the client, as decoded and before they are trusted. `inbound` decodes, bounds, checks and converts them.
+//!
+//! The `validate` attributes are the coarse net: the largest values that any configuration can allow. The limits in force are
+//! applied where the trusted values are made; what has an error code of its own (names, texts) is left to them.
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use validator::Validate;
 
-/// One object from the client. Unknown fields are ignored, unknown types refused.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum ClientFrame<'a> {
+/// One request, with the client's own name for it.
+#[derive(Debug)]
+pub struct ClientFrame<'a> {
+    /// Echoed in the answer.
+    pub id: Option<Cow<'a, str>>,
+    /// What is asked for.
+    pub request: Request<'a>,
+}
+
+/// What a client can ask for.
+#[derive(Debug)]
+pub enum Request<'a> {
     /// Enter a room.
-    Join {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-        /// Which room.
-        #[serde(borrow)]
-        room: Cow<'a, str>,
-        /// A chosen nickname.
-        #[serde(borrow, default)]
-        nick: Option<Cow<'a, str>>,
-        /// The cursor: `[[offset, epoch], …]`, newest first.
-        #[serde(default)]
-        since: Option<Vec<(u64, String)>>,
-        /// Entries before the head that a fresh join wants.
-        #[serde(default)]
-        history: Option<u32>,
-    },
+    Join(Join<'a>),
     /// Leave a room.
-    Leave {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-        /// Which room.
-        #[serde(borrow)]
-        room: Cow<'a, str>,
-    },
+    Leave(InRoom<'a>),
     /// Say something.
-    Send {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-        /// Where.
-        #[serde(borrow)]
-        room: Cow<'a, str>,
-        /// What.
-        #[serde(borrow)]
-        text: Cow<'a, str>,
-        /// Which numbering.
-        #[serde(default)]
-        chain: Option<u16>,
-        /// The number.
-        #[serde(default)]
-        seq: Option<u64>,
-        /// The number before it.
-        #[serde(default)]
-        prev: Option<u64>,
-    },
+    Send(Send<'a>),
     /// A page of the log.
-    History {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-        /// Which room.
-        #[serde(borrow)]
-        room: Cow<'a, str>,
-        /// Entries below this offset.
-        #[serde(default)]
-        before: Option<u64>,
-        /// How many.
-        #[serde(default)]
-        limit: Option<u32>,
-    },
+    History(History<'a>),
     /// Who is there.
-    Members {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-        /// Which room.
-        #[serde(borrow)]
-        room: Cow<'a, str>,
-    },
+    Members(InRoom<'a>),
     /// The person is typing.
-    Typing {
-        /// Where.
-        #[serde(borrow)]
-        room: Cow<'a, str>,
-    },
+    Typing(InRoom<'a>),
     /// A fresh credential.
-    Auth {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-        /// The token.
-        #[serde(borrow)]
-        token: Cow<'a, str>,
-    },
+    Auth(Auth<'a>),
     /// Are you there?
-    Ping {
-        /// Echoed in the answer.
-        #[serde(borrow, default)]
-        id: Option<Cow<'a, str>>,
-    },
+    Ping,
+}
+
+/// `type`, the kind of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// `join`
+    Join,
+    /// `leave`
+    Leave,
+    /// `send`
+    Send,
+    /// `history`
+    History,
+    /// `members`
+    Members,
+    /// `typing`
+    Typing,
+    /// `auth`
+    Auth,
+    /// `ping`
+    Ping,
+}
+
+impl RequestKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Join,
+        Self::Leave,
+        Self::Send,
+        Self::History,
+        Self::Members,
+        Self::Typing,
+        Self::Auth,
+        Self::Ping,
+    ];
+
+    /// The name on the wire and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Send => "send",
+            Self::History => "history",
+            Self::Members => "members",
+            Self::Typing => "typing",
+            Self::Auth => "auth",
+            Self::Ping => "ping",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Request<'_> {
+    /// Its kind.
+    pub fn kind(&self) -> RequestKind {
+        match self {
+            Self::Join(_) => RequestKind::Join,
+            Self::Leave(_) => RequestKind::Leave,
+            Self::Send(_) => RequestKind::Send,
+            Self::History(_) => RequestKind::History,
+            Self::Members(_) => RequestKind::Members,
+            Self::Typing(_) => RequestKind::Typing,
+            Self::Auth(_) => RequestKind::Auth,
+            Self::Ping => RequestKind::Ping,
+        }
+    }
+}
+
+/// `join`
+#[derive(Debug, Validate)]
+pub struct Join<'a> {
+    /// Which room.
+    #[validate(length(max = 128))]
+    pub room: Cow<'a, str>,
+    /// A chosen nickname.
+    pub nick: Option<Cow<'a, str>>,
+    /// The cursor: `[[offset, epoch], …]`, newest first.
+    #[validate(length(max = 16))]
+    pub since: Vec<(u64, String)>,
+    /// Entries before the head that a fresh join wants.
+    #[validate(range(max = 1000))]
+    pub history: Option<u32>,
+}
+
+/// `leave`, `members` and `typing`: nothing but a room.
+#[derive(Debug, Validate)]
+pub struct InRoom<'a> {
+    /// Which room.
+    #[validate(length(max = 128))]
+    pub room: Cow<'a, str>,
+}
+
+/// `send`
+#[derive(Debug, Validate)]
+pub struct Send<'a> {
+    /// Where.
+    #[validate(length(max = 128))]
+    pub room: Cow<'a, str>,
+    /// What.
+    pub text: Cow<'a, str>,
+    /// Which numbering.
+    pub chain: Option<u16>,
+    /// The number.
+    #[validate(range(min = 1))]
+    pub seq: Option<u64>,
+    /// The number before it.
+    pub prev: Option<u64>,
+}
+
+/// `history`
+#[derive(Debug, Validate)]
+pub struct History<'a> {
+    /// Which room.
+    #[validate(length(max = 128))]
+    pub room: Cow<'a, str>,
+    /// Entries below this offset.
+    pub before: Option<u64>,
+    /// How many.
+    #[validate(range(min = 1, max = 1000))]
+    pub limit: Option<u32>,
+}
+
+/// `auth`
+#[derive(Debug, Validate)]
+pub struct Auth<'a> {
+    /// The token.
+    #[validate(length(max = 16384))]
+    pub token: Cow<'a, str>,
 }
