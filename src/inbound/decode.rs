@@ -351,6 +351,7 @@ mod tests {
     fn s5_only_an_object_is_a_frame() {
         for raw in [
             r#"["send","lobby","hi"]"#,
+            r#"["ping","1","a",null,null,null,null,null,null,null,null,null,null]"#,
             r#""send""#,
             "5",
             "null",

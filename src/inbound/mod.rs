@@ -176,15 +176,9 @@ impl Inbound {
         Ok(Accepted::Line(Line { claims, text }))
     }
 
-    /// The name that a first line claims; nothing when the line begins with the name that was claimed.
+    /// The name that a first line claims; nothing when the line begins with the name that was claimed. No name begins with
+    /// `!`, so no person can sound like a rejection.
     fn name_of_line(&self, raw: &str, source: NameSource) -> Result<Option<Nickname>, Fault> {
-        // A rejection begins with `!`: no person may sound like one.
-        if raw.trim_start().starts_with('!') {
-            return Err(Fault::new(
-                ErrorCode::NicknameInvalid,
-                "a nickname does not begin with !",
-            ));
-        }
         if self.line_name.as_deref() == Some(raw) {
             return Ok(None);
         }
