@@ -1,6 +1,6 @@
 //! What authentication answers when it is not an identity. Few variants, because the outside may not learn more.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{auth::reason::Reason, protocol::codes::ErrorCode};
 
@@ -93,7 +93,7 @@ pub struct AuthSetupError {
 
 impl AuthSetupError {
     /// An error at that key.
-    pub(super) fn new(key: impl Into<String>, problem: impl ToString) -> Self {
+    pub(super) fn new(key: impl Into<String>, problem: impl fmt::Display) -> Self {
         Self {
             key: key.into(),
             problem: problem.to_string(),

@@ -288,6 +288,7 @@ impl KeyCache {
 }
 
 /// Why there is no key.
+#[derive(Clone, Copy)]
 enum Miss {
     NeverRead,
     Stale,
@@ -339,8 +340,8 @@ mod tests {
             fetch: Arc::clone(fetch) as _,
         };
         let times = KeyTimes {
-            ttl: Duration::from_secs(900),
-            stale_max: Duration::from_secs(86400),
+            ttl: Duration::from_mins(15),
+            stale_max: Duration::from_hours(24),
             unknown_kid_interval: Duration::from_secs(30),
         };
         KeyCache::new(rules, source, times, Clock::manual(0), Metrics::new())
@@ -509,7 +510,7 @@ mod tests {
             assert_eq!(find(&cache, "a").await, missing);
             assert_eq!(cache.state(), KeyState::NeverRead);
             let before = fetch.count();
-            advance(Duration::from_secs(60)).await;
+            advance(Duration::from_mins(1)).await;
             settle().await;
             assert!(fetch.count() > before, "tries go on");
         })
@@ -519,7 +520,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_read_that_hangs_ends_with_its_time_limit() {
         let fetch = FakeFetch::holding(URL, set(&["a"]));
-        fetch.take(Duration::from_secs(3600));
+        fetch.take(Duration::from_hours(1));
         let cache = cache(&fetch);
         beside(&cache, async {
             let missing = Err(AuthError::Unauthorized(Reason::KeysMissing));
@@ -552,7 +553,7 @@ mod tests {
                 "read before it was seen"
             );
             fetch.put(URL, json!({"keys": [new.jwk("b")]}).to_string());
-            advance(Duration::from_secs(720)).await;
+            advance(Duration::from_mins(12)).await;
             settle().await;
             assert!(cache.withdrew(print(&old), seen));
             assert!(!cache.withdrew(print(&new), seen));
@@ -565,7 +566,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_loop_ends_when_told_to() {
         let fetch = FakeFetch::holding(URL, set(&["a"]));
-        fetch.take(Duration::from_secs(3600));
+        fetch.take(Duration::from_hours(1));
         let cache = cache(&fetch);
         let stop = CancellationToken::new();
         stop.cancel();

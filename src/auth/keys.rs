@@ -18,7 +18,10 @@ use jsonwebtoken::{
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{digest::sha256, reason::Reason, secret_file, strict_json::Object};
+use crate::{
+    auth::{digest::sha256, reason::Reason, strict_json::Object},
+    config::files,
+};
 
 /// NIST SP 800-131A: shorter moduli are no longer acceptable; aws-lc verifies none longer than the second number.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -71,8 +74,8 @@ pub struct KeyFingerprint([u8; 32]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The file could not be read, or is not safe.
-    #[error(transparent)]
-    File(#[from] secret_file::SecretFileError),
+    #[error("{0}")]
+    File(String),
     /// Not a public key in PEM.
     #[error("it holds no public key in PEM (`-----BEGIN PUBLIC KEY-----`)")]
     NotPublicPem,
@@ -110,12 +113,12 @@ impl fmt::Debug for IssuerKey {
 impl IssuerKey {
     /// A public key file: PEM, `PUBLIC KEY` or `RSA PUBLIC KEY`. It is no secret, so its mode does not matter.
     pub fn read_public(path: &Path) -> Result<Self, KeyError> {
-        Self::from_public_pem(&secret_file::read_public(path)?)
+        Self::from_public_pem(&files::read_public_key(path).map_err(KeyError::File)?)
     }
 
     /// A shared secret in a file of safe mode: one line of text, at least 32 bytes without its newline.
     pub fn read_secret(path: &Path) -> Result<Self, KeyError> {
-        let secret = secret_file::read_line(path)?;
+        let secret = files::read_secret(path).map_err(KeyError::File)?;
         Self::from_secret(secret.expose_secret().as_bytes())
     }
 
@@ -210,6 +213,17 @@ impl IssuerKey {
         self.kind
     }
 
+    /// The algorithm that such a key signs with unless told otherwise.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self.kind {
+            KeyKind::Rsa => Algorithm::RS256,
+            KeyKind::P256 => Algorithm::ES256,
+            KeyKind::P384 => Algorithm::ES384,
+            KeyKind::Ed25519 => Algorithm::EdDSA,
+            KeyKind::Secret => Algorithm::HS256,
+        }
+    }
+
     pub(super) fn fingerprint(&self) -> KeyFingerprint {
         self.fingerprint
     }
@@ -237,15 +251,12 @@ impl SignatureRules {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.set_issuer(&[&self.issuer]);
-        match &self.audience {
-            Some(audience) => {
-                validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-                validation.set_audience(audience);
-            }
-            None => {
-                validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-                validation.validate_aud = false;
-            }
+        if let Some(audience) = &self.audience {
+            validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+            validation.set_audience(audience);
+        } else {
+            validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+            validation.validate_aud = false;
         }
         validation
     }

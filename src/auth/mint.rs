@@ -14,16 +14,26 @@ use rcgen::{
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
-use crate::auth::{
-    keys::{IssuerKey, KeyError},
-    random::secret_bytes,
-    secret_file,
+use crate::{
+    auth::{
+        keys::{IssuerKey, KeyError},
+        random::secret_bytes,
+    },
+    config::files,
 };
 
 /// Why no token can be minted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
-    /// The file cannot be used, or the secret in it is too short.
+    /// The file is neither of the two.
+    #[error("as a private key: {no_key}; as a shared secret: {no_secret}")]
+    File {
+        /// Why it is no private key.
+        no_key: String,
+        /// Why it is no shared secret.
+        no_secret: String,
+    },
+    /// The key is too weak or of another kind.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The PEM is no private key of an accepted kind.
@@ -67,7 +77,7 @@ impl TokenSpec {
             nickname: None,
             rooms: None,
             scope: None,
-            life: Duration::from_secs(3600),
+            life: Duration::from_hours(1),
         }
     }
 }
@@ -111,12 +121,13 @@ impl Minter {
 
     /// A key file of safe mode: a private key in PEM (PKCS #8, or the older forms of RSA and EC), or a shared secret.
     pub fn read(path: &Path) -> Result<Self, MintError> {
-        let text = secret_file::read_text(path).map_err(KeyError::from)?;
-        if text.expose_secret().contains("-----BEGIN") {
-            return Self::from_private_pem(text.expose_secret());
+        match files::read_private_key(path) {
+            Ok(pem) => Self::from_private_pem(pem.expose_secret()),
+            Err(no_key) => match files::read_secret(path) {
+                Ok(secret) => Self::from_secret(secret.expose_secret().as_bytes()),
+                Err(no_secret) => Err(MintError::File { no_key, no_secret }),
+            },
         }
-        let secret = secret_file::read_line(path).map_err(KeyError::from)?;
-        Self::from_secret(secret.expose_secret().as_bytes())
     }
 
     /// A private key in PEM; its kind chooses the algorithm.
@@ -208,7 +219,7 @@ mod tests {
 
     use super::{MintError, Minter, TokenSpec};
     use crate::auth::{
-        keys::{KeyError, SignatureRules, VerifyingKey},
+        keys::{SignatureRules, VerifyingKey},
         strict_json::Object,
         testing::Signer,
     };
@@ -257,7 +268,7 @@ mod tests {
                 nickname: Some("Alice".to_owned()),
                 rooms: Some(vec!["lobby".to_owned(), "support:*".to_owned()]),
                 scope: Some("chat".to_owned()),
-                life: std::time::Duration::from_secs(60),
+                life: std::time::Duration::from_mins(1),
                 ..TokenSpec::new("i", "a", "alice")
             },
         );
@@ -292,17 +303,16 @@ mod tests {
             Minter::read(&path).expect("a key").algorithm,
             Algorithm::HS256
         );
-        write(&"s".repeat(31), 0o600);
-        let short = Minter::read(&path).err();
-        assert_eq!(short, Some(MintError::Key(KeyError::SecretSize)));
-        write(&Signer::es256().public_pem(), 0o600);
-        assert_eq!(Minter::read(&path).err(), Some(MintError::NotPrivatePem));
-        write(&Signer::es256().private_pem(), 0o644);
-        let open = Minter::read(&path).err();
-        assert!(
-            matches!(open, Some(MintError::Key(KeyError::File(_)))),
-            "{open:?}"
-        );
+        for (content, mode) in [
+            ("s".repeat(31), 0o600),
+            (Signer::es256().public_pem(), 0o600),
+            (Signer::es256().private_pem(), 0o644),
+            ("s".repeat(32), 0o644),
+        ] {
+            write(&content, mode);
+            let error = Minter::read(&path).err();
+            assert!(matches!(error, Some(MintError::File { .. })), "{error:?}");
+        }
     }
 
     #[test]

@@ -23,8 +23,22 @@ use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use crate::auth::fetch::{Fetch, FetchError, FetchLimits, HttpsUrl, Roots};
+use crate::{
+    auth::{
+        AuthParts, Authenticator,
+        credential::Credential,
+        error::AuthError,
+        fetch::{Fetch, FetchError, FetchLimits, HttpsUrl, Roots},
+        identity::Identity,
+        ticket_store::MemoryTickets,
+    },
+    clock::Clock,
+    config::{self, Config},
+    domain::token::RawToken,
+    telemetry::metrics::Metrics,
+};
 
 /// Base64url as tokens have it.
 pub(crate) fn encode(part: impl AsRef<[u8]>) -> String {
@@ -278,5 +292,96 @@ impl Fetch for FakeFetch {
             tokio::time::sleep_until(tokio::time::Instant::now() + delay).await;
         }
         answer.map(Bytes::from)
+    }
+}
+
+/// The time of every test, unix seconds.
+pub(crate) const NOW_S: u64 = 1_700_000_000;
+/// The first provider.
+pub(crate) const IDP: &str = "https://idp.example";
+/// Where it publishes its keys.
+pub(crate) const IDP_KEYS: &str = "https://idp.example/keys";
+
+/// The defaults, with one provider whose key set is at [`IDP_KEYS`].
+pub(crate) fn config() -> Config {
+    let mut config = Config::defaults();
+    config.auth.issuers = vec![provider(IDP, IDP_KEYS)];
+    config
+}
+
+/// A configuration block.
+pub(crate) fn provider(issuer: &str, keys: &str) -> config::auth::Issuer {
+    serde_json::from_value(json!({
+        "issuer": issuer,
+        "audience": ["wardroom"],
+        "algorithms": ["ES256", "RS256", "PS256", "EdDSA"],
+        "jwks_url": keys,
+    }))
+    .expect("a block")
+}
+
+/// Claims that are good at [`NOW_S`].
+pub(crate) fn claims() -> Value {
+    json!({
+        "iss": IDP, "aud": "wardroom", "sub": "alice",
+        "iat": NOW_S - 10, "exp": NOW_S + 3600,
+    })
+}
+
+/// An authenticator in a world of its own.
+pub(crate) struct World {
+    pub(crate) auth: Arc<Authenticator>,
+    pub(crate) fetch: Arc<FakeFetch>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl World {
+    /// Over a configuration, a web server with the given key sets, and the loop that reads them.
+    pub(crate) fn new(config: &Config, sets: &[(&str, Value)]) -> Self {
+        let fetch = FakeFetch::holding("https://nowhere.example/", String::new());
+        for (url, keys) in sets {
+            fetch.put(url, json!({"keys": keys}).to_string());
+        }
+        let metrics = Metrics::new();
+        let parts = AuthParts {
+            fetch: Arc::clone(&fetch) as _,
+            tickets: Arc::new(MemoryTickets::new(config.limits.tickets_max)),
+            clock: Clock::manual(NOW_S * 1000),
+            metrics: Arc::clone(&metrics),
+        };
+        let auth = Authenticator::new(&config.auth, &config.limits, parts).expect("a good setup");
+        Self {
+            auth: Arc::new(auth),
+            fetch,
+            metrics,
+        }
+    }
+
+    /// With one provider that has this key under the name `k1`.
+    pub(crate) fn with_key(signer: &Signer) -> Self {
+        Self::new(&config(), &[(IDP_KEYS, json!([signer.jwk("k1")]))])
+    }
+
+    /// Runs `test` beside the authenticator's loop.
+    pub(crate) async fn live<T>(&self, test: impl Future<Output = T>) -> T {
+        let stop = CancellationToken::new();
+        tokio::select! {
+            () = Arc::clone(&self.auth).run(stop.clone()) => panic!("the loop ends only when told to"),
+            out = test => out,
+        }
+    }
+
+    /// What a token gets as `Authorization: Bearer`.
+    pub(crate) async fn bearer(&self, token: &str) -> Result<Identity, AuthError> {
+        let one = Credential::Bearer(RawToken::new(token));
+        self.auth.authenticate(one, None).await
+    }
+
+    /// `authentications` of that method and result.
+    pub(crate) fn counted(&self, method: &'static str, result: &'static str) -> u64 {
+        self.metrics
+            .authentications
+            .get_or_create(&[("method", method), ("result", result)])
+            .get()
     }
 }
