@@ -46,6 +46,18 @@ pub(super) fn certificates(path: &Path) -> Result<(), String> {
 
 /// Looks at a PEM private key, and at who may read it.
 pub(super) fn private_key(path: &Path) -> Result<Usable<()>, String> {
+    private_key_text(path).map(|usable| Usable {
+        content: (),
+        warning: usable.warning,
+    })
+}
+
+/// Reads a PEM private key from a file that not everybody may read.
+pub fn read_private_key(path: &Path) -> Result<SecretString, String> {
+    private_key_text(path).map(|usable| usable.content)
+}
+
+fn private_key_text(path: &Path) -> Result<Usable<SecretString>, String> {
     let warning = guarded(path)?;
     let text = read_text(path, "PEM")?;
     let pem = text.expose_secret();
@@ -53,7 +65,7 @@ pub(super) fn private_key(path: &Path) -> Result<Usable<()>, String> {
         "is encrypted, and nobody is there to type the passphrase: decrypt it with openssl pkey"
     } else if pem.contains("PRIVATE KEY-----") {
         return Ok(Usable {
-            content: (),
+            content: text,
             warning,
         });
     } else if pem.contains("-----BEGIN CERTIFICATE-----") {
@@ -66,12 +78,17 @@ pub(super) fn private_key(path: &Path) -> Result<Usable<()>, String> {
 
 /// Looks at a PEM public key.
 pub(super) fn public_key(path: &Path) -> Result<(), String> {
+    read_public_key(path).map(drop)
+}
+
+/// Reads a PEM public key. It is no secret: who may read it does not matter.
+pub fn read_public_key(path: &Path) -> Result<String, String> {
     let text = read_text(path, "PEM")?;
     let pem = text.expose_secret();
     let what = if pem.contains("PRIVATE KEY-----") {
         "holds a private key: this key is for checking tokens only, give its public half (openssl pkey -pubout)"
     } else if pem.contains("PUBLIC KEY-----") {
-        return Ok(());
+        return Ok(pem.to_owned());
     } else {
         "holds no public key: a PEM file has a line -----BEGIN PUBLIC KEY-----"
     };
@@ -152,12 +169,18 @@ fn open_to_all(metadata: &Metadata) -> Option<u32> {
     (mode & 0o006 != 0).then_some(mode)
 }
 
-/// Whether we own it. Without unsafe code the one who knows our user is the process's own folder.
+/// Whether we own it. Without unsafe code the one who knows our user is `/proc`; not by the owner of its folder, which is
+/// root's for a binary with capabilities, but by the line with the real, the effective and the other users.
 #[cfg(unix)]
 fn is_ours(metadata: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
 
-    fs::metadata("/proc/self").map_or(true, |own| own.uid() == metadata.uid())
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .and_then(|users| users.split_ascii_whitespace().nth(1)?.parse().ok());
+    effective.is_none_or(|user: u32| user == metadata.uid())
 }
 
 #[cfg(not(unix))]

@@ -119,13 +119,13 @@ impl Block<'_> {
         if !issuer.jwks_url.is_empty() && !is_https(&issuer.jwks_url) {
             report.refuse(
                 self.key("jwks_url"),
-                "must be an https:// address without a user, a password or a fragment",
+                "must be an https:// address (or http:// to this machine) without a user, a password or a fragment",
             );
         }
         if issuer.discovery && !is_https(&issuer.issuer) {
             report.refuse(
                 self.key("issuer"),
-                "must be an https:// address without a user, a password or a fragment, for discovery starts from it",
+                "must be an https:// address (or http:// to this machine) without a user, a password or a fragment, for discovery starts from it",
             );
         }
         if is_set(&issuer.public_key_file) {
@@ -154,12 +154,20 @@ fn is_set(path: &Path) -> bool {
     !path.as_os_str().is_empty()
 }
 
-/// The coarse form; whoever fetches it parses it.
+/// The coarse form; whoever fetches it parses it. Plain HTTP may go to this machine, where nobody listens in between.
 fn is_https(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("https://") else {
-        return false;
+    let (rest, plain) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, false),
+        (_, Some(rest)) => (rest, true),
+        _ => return false,
     };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    if plain && !["localhost", "127.0.0.1", "[::1]"].contains(&host) {
+        return false;
+    }
     !authority.is_empty()
         && !authority.contains('@')
         && !rest.contains('#')

@@ -60,8 +60,10 @@ pub struct Metrics {
     pub refusals: Counters<1>,
     /// Credentials looked at, by `method` (`bearer` `subprotocol` `ticket` `query` `frame`) and `result` (`ok` or the code).
     pub authentications: Counters<2>,
-    /// Tickets by `result` (`issued` `redeemed` `expired` `reused` `origin_mismatch` `limited`).
+    /// Tickets by `result` (`issued` `redeemed` `expired` `reused` `unknown` `origin_mismatch` `limited`).
     pub tickets: Counters<1>,
+    /// Entries of `rooms` claims that are neither a room's name nor a prefix; they open nothing.
+    pub room_claims_ignored: Counter,
     /// Reads of a key set by `issuer` and `result` (`ok` or the reason).
     pub jwks_refreshes: Family<[(&'static str, String); 2], Counter>,
     /// When an issuer's key set was last read, seconds since 1970.
@@ -175,6 +177,7 @@ impl Metrics {
             refusals: Family::default(),
             authentications: Family::default(),
             tickets: Family::default(),
+            room_claims_ignored: Counter::default(),
             jwks_refreshes: Family::default(),
             jwks_last_success: Family::default(),
             sessions: Family::default(),
@@ -270,6 +273,11 @@ impl Metrics {
             self.authentications.clone(),
         );
         r.register("tickets", "Tickets by result", self.tickets.clone());
+        r.register(
+            "room_claims_ignored",
+            "Entries of rooms claims that are neither a name nor a prefix",
+            self.room_claims_ignored.clone(),
+        );
         r.register(
             "jwks_refreshes",
             "Reads of a key set by issuer and result",

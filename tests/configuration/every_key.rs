@@ -186,7 +186,7 @@ const BLOCKS: &[(&str, &[&str], &[&str])] = &[
     ("auth.issuers[].issuer", &["'https://idp.example'", "'accounts'"], &["''", "7"]),
     ("auth.issuers[].audience", &["['wardroom']", "['a', 'b']"], &["[]", "['']", "'wardroom'"]),
     ("auth.issuers[].algorithms", &["['ES256']", "['ES384', 'RS384', 'RS512', 'PS384', 'PS512']"], &["[]", "['none']", "['HS256']", "['ES256', 'HS256']"]),
-    ("auth.issuers[].jwks_url", &["'https://idp.example/k?a=b'"], &["''", "'http://idp.example'", "'https://u@idp.example'"]),
+    ("auth.issuers[].jwks_url", &["'https://idp.example/k?a=b'", "'http://127.0.0.1:9000/k'"], &["''", "'http://idp.example'", "'https://u@idp.example'"]),
     ("auth.issuers[].discovery", &["false"], &["true", "'no'"]),
     ("auth.issuers[].public_key_file", &["''"], &["'{public.pem}'", "'{missing}'"]),
     ("auth.issuers[].secret_file", &["''"], &["'{secret}'", "7"]),
