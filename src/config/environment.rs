@@ -50,3 +50,8 @@ impl Environment {
         all
     }
 }
+
+/// Whether `NO_COLOR` (no-color.org) is set, and not to nothing.
+pub fn asks_for_no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}

@@ -4,11 +4,21 @@
 use std::sync::Arc;
 
 use prometheus_client::{
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::{Registry, Unit},
 };
 
-use crate::protocol::codes::{CloseCode, ErrorCode};
+use crate::{
+    protocol::codes::{CloseCode, ErrorCode},
+    telemetry::{
+        histogram::Histogram,
+        process::{COMMIT, Process, RUSTC, VERSION},
+    },
+};
 
 /// Labels whose names and values are known at compile time.
 pub type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -136,35 +146,35 @@ pub struct Metrics {
 }
 
 fn seconds() -> Histogram {
-    Histogram::new([
+    Histogram::new(&[
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
     ])
 }
 
 fn fast_seconds() -> Histogram {
-    Histogram::new([
+    Histogram::new(&[
         0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05,
         0.1, 0.5, 1.0, 5.0,
     ])
 }
 
 fn lifetime_seconds() -> Histogram {
-    Histogram::new([
+    Histogram::new(&[
         1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0, 43200.0,
     ])
 }
 
 fn counts() -> Histogram {
-    Histogram::new([
+    Histogram::new(&[
         1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0,
     ])
 }
 
 impl Metrics {
-    /// Registers every metric under the prefix `wardroom`.
+    /// Registers every metric under the prefix `wardroom`, and those of the process without one.
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
-            registry: Registry::with_prefix("wardroom"),
+            registry: Registry::default(),
             development: Gauge::default(),
             ready: Gauge::default(),
             draining: Gauge::default(),
@@ -218,7 +228,14 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let r = &mut self.registry;
+        self.registry.register_collector(Box::new(Process));
+        let r = self.registry.sub_registry_with_prefix("wardroom");
+        r.sub_registry_with_labels(
+            [("version", VERSION), ("commit", COMMIT), ("rustc", RUSTC)]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into_iter(),
+        )
+        .register("build_info", "Which build this is", ConstGauge::new(1_i64));
         r.register("development", "1 in wardroom dev", self.development.clone());
         r.register(
             "ready",
