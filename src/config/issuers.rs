@@ -116,17 +116,11 @@ impl Block<'_> {
                 "exactly one of jwks_url, discovery, public_key_file and secret_file must be set",
             );
         }
-        if !issuer.jwks_url.is_empty() && !is_https(&issuer.jwks_url) {
-            report.refuse(
-                self.key("jwks_url"),
-                "must be an https:// address (or http:// to this machine) without a user, a password or a fragment",
-            );
+        if !issuer.jwks_url.is_empty() {
+            self.address(report, "jwks_url", &issuer.jwks_url);
         }
-        if issuer.discovery && !is_https(&issuer.issuer) {
-            report.refuse(
-                self.key("issuer"),
-                "must be an https:// address (or http:// to this machine) without a user, a password or a fragment, for discovery starts from it",
-            );
+        if issuer.discovery {
+            self.address(report, "issuer", &issuer.issuer);
         }
         if is_set(&issuer.public_key_file) {
             report.file(
@@ -148,28 +142,43 @@ impl Block<'_> {
             }
         }
     }
+
+    /// The coarse form of an address where keys are read; whoever fetches it parses it.
+    fn address(&self, report: &mut Report, name: &str, url: &str) {
+        let rest = url
+            .strip_prefix("https://")
+            .or_else(|| url.strip_prefix("http://"));
+        let authority = rest.and_then(|rest| rest.split(['/', '?']).next());
+        let is_plain = url.starts_with("http://");
+        let good = authority.is_some_and(|authority| {
+            !authority.is_empty()
+                && !authority.contains('@')
+                && (!is_plain || is_this_machine(authority))
+        });
+        if !good || url.contains('#') || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            report.refuse(
+                self.key(name),
+                "must be an https:// address (or http:// to this machine) without a user, a password or a fragment: keys are \
+                 read there",
+            );
+        } else if is_plain {
+            report.warn(
+                self.key(name),
+                "is plain HTTP: whoever holds that port of this machine says who people are",
+            );
+        }
+    }
 }
 
 fn is_set(path: &Path) -> bool {
     !path.as_os_str().is_empty()
 }
 
-/// The coarse form; whoever fetches it parses it. Plain HTTP may go to this machine, where nobody listens in between.
-fn is_https(url: &str) -> bool {
-    let (rest, plain) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (rest, false),
-        (_, Some(rest)) => (rest, true),
-        _ => return false,
-    };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host);
-    if plain && !["localhost", "127.0.0.1", "[::1]"].contains(&host) {
-        return false;
-    }
-    !authority.is_empty()
-        && !authority.contains('@')
-        && !rest.contains('#')
-        && url.bytes().all(|byte| byte.is_ascii_graphic())
+/// `localhost`, `127.0.0.1` or `[::1]`, with a port or without.
+fn is_this_machine(authority: &str) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|host| {
+        authority
+            .strip_prefix(host)
+            .is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    })
 }

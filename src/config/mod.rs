@@ -157,6 +157,8 @@ fn conclude(
     let follow = report.refused.into_iter().filter(|it| !known(it));
     let mut findings = overlay.findings.clone();
     findings.extend(follow.map(with_source));
+    // In the order in which somebody would go through the file.
+    findings.sort_by(|a, b| a.source.cmp(&b.source));
     if findings.is_empty() {
         Ok(Loaded {
             config,

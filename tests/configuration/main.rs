@@ -9,6 +9,7 @@ mod availability;
 mod development;
 mod printing;
 mod documentation;
+mod command_line;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 

@@ -94,6 +94,8 @@ fn an_issuer_has_exactly_one_source_of_keys() {
     assert_eq!(site.issuer(&format!("{base}discovery = true\n")), []);
     for wrong in [
         "http://idp.example/keys",
+        "http://localhost.evil.example/keys",
+        "http://127.0.0.1@evil.example/keys",
         "https://",
         "https://user:password@idp.example/keys",
         "https://idp.example/keys#x",
@@ -103,6 +105,15 @@ fn an_issuer_has_exactly_one_source_of_keys() {
         assert_names(&findings, "auth.issuers[0].jwks_url", "must be an https://");
         assert!(!format!("{findings:?}").contains("password@"));
     }
+    let local = format!("{base}jwks_url = \"http://[::1]/keys\"\n");
+    let loaded = site
+        .load(&format!("{}[[auth.issuers]]\n{local}", site.head()))
+        .expect("this machine");
+    assert_names(
+        &loaded.warnings,
+        "auth.issuers[0].jwks_url",
+        "is plain HTTP",
+    );
     let private = format!("{base}public_key_file = {:?}\n", site.path("tls.key"));
     assert_names(
         &site.issuer(&private),

@@ -1,0 +1,81 @@
+//! The commands, a file each. Imported by `main.rs` alone; whatever a command starts lives in the library.
+
+mod cert;
+mod certificate;
+mod check;
+mod completions;
+mod dev;
+pub(crate) mod exit;
+mod healthcheck;
+pub(crate) mod output;
+mod process;
+mod reach;
+mod refusal;
+mod run;
+mod serve;
+mod signals;
+mod token;
+mod trial;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::exit::Exit;
+
+/// A guarded gateway in front of a team's chat.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wardroom",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed at run time, 2 usage, 70 storage failed, 78 configuration."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run on this machine to try it out: loopback only, own certificate, ready links for two people
+    Dev(dev::Dev),
+    /// Run in production
+    Serve(serve::Serve),
+    /// Say everything that serve would refuse, then what will hold
+    Check(check::Check),
+    /// Mint a token with a local key, for tests
+    Token(token::Token),
+    /// Make a development authority and a certificate
+    Cert(cert::Cert),
+    /// Ask a running node whether it is ready, for probes of containers
+    Healthcheck(healthcheck::Healthcheck),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> Exit {
+        match self.command {
+            Command::Dev(dev) => dev.run(),
+            Command::Serve(serve) => serve.run(),
+            Command::Check(check) => check.run(),
+            Command::Token(token) => token.run(),
+            Command::Cert(cert) => cert.run(),
+            Command::Healthcheck(healthcheck) => healthcheck.run(),
+            Command::Completions(completions) => completions.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_commands_and_their_options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
