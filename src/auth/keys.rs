@@ -327,7 +327,10 @@ mod tests {
     use jsonwebtoken::Algorithm;
 
     use super::{IssuerKey, KeyError, KeyKind, SignatureRules, VerifyingKey};
-    use crate::auth::testing::Signer;
+    use crate::auth::{
+        reason::Reason,
+        testing::{IDP, Signer, claims},
+    };
 
     /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 | openssl pkey -pubout`
     const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----\n\
@@ -424,6 +427,29 @@ mod tests {
         assert!(VerifyingKey::new(key(), &rules, Some(Algorithm::RS512)).is_none());
         let ec = IssuerKey::from_public_pem(&Signer::es256().public_pem()).expect("a key");
         assert!(VerifyingKey::new(ec, &rules, None).is_none());
+    }
+
+    #[test]
+    fn a_token_is_for_the_issuer_and_the_audience_of_its_key() {
+        let signer = Signer::es256();
+        let key = |issuer: &str, audience: Option<&str>| {
+            let rules = SignatureRules {
+                issuer: issuer.to_owned(),
+                audience: audience.map(|one| vec![one.to_owned()]),
+                algorithms: vec![Algorithm::ES256],
+            };
+            let key = IssuerKey::from_public_pem(&signer.public_pem()).expect("a key");
+            VerifyingKey::new(key, &rules, None).expect("a fitting key")
+        };
+        let token = signer.token("k1", &claims());
+        let verify = |key: VerifyingKey| key.verify(&token, Algorithm::ES256).err();
+        assert_eq!(verify(key(IDP, Some("wardroom"))), None);
+        assert_eq!(verify(key(IDP, None)), None);
+        assert_eq!(
+            verify(key("https://other.example", Some("wardroom"))),
+            Some(Reason::IssuerUnknown)
+        );
+        assert_eq!(verify(key(IDP, Some("other"))), Some(Reason::Audience));
     }
 
     #[test]
