@@ -73,9 +73,9 @@ fn command(keys: &Keys, server: &Server, arguments: &str) -> Command {
         "--json",
         "--url",
         &server.url,
-        "--issuer",
+        "--iss",
         ISSUER,
-        "--audience",
+        "--aud",
         "wardroom",
     ]);
     command

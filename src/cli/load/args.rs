@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
+use wardroom::config::Config;
 
 use super::text;
 
@@ -63,17 +64,22 @@ pub(crate) struct LoadArgs {
     /// PEM private key that signs a token for each user
     #[arg(long, value_name = "FILE")]
     pub(super) key: Option<PathBuf>,
-    /// The `iss` of those tokens
+    /// The iss claim of those tokens
     #[arg(
         long,
-        value_name = "ISS",
-        default_value = "https://idp.example",
+        value_name = "ISSUER",
+        default_value = Config::DEV_ISSUER,
         conflicts_with_all = ["token_file", "dev"]
     )]
-    pub(super) issuer: String,
-    /// The `aud` of those tokens
-    #[arg(long, value_name = "AUD", default_value = "wardroom", conflicts_with_all = ["token_file", "dev"])]
-    pub(super) audience: String,
+    pub(super) iss: String,
+    /// The aud claim of those tokens
+    #[arg(
+        long,
+        value_name = "AUDIENCE",
+        default_value = Config::DEV_AUDIENCE,
+        conflicts_with_all = ["token_file", "dev"]
+    )]
+    pub(super) aud: String,
     /// A file with one token per line instead; sessions use them in turn
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
@@ -280,6 +286,6 @@ mod tests {
         assert!(plan("--sockets 1").is_err());
         assert!(plan("--dev --key k.pem").is_err());
         assert!(plan("--key k.pem").is_ok());
-        assert!(plan("--dev --issuer https://x.example").is_err());
+        assert!(plan("--dev --iss https://x.example").is_err());
     }
 }

@@ -41,7 +41,7 @@ fn sign(
     let rooms = vec![args.room.clone(), format!("{}-*", args.room)];
     names
         .map(|name| {
-            let mut spec = TokenSpec::new(&args.issuer, &args.audience, name);
+            let mut spec = TokenSpec::new(&args.iss, &args.aud, name);
             spec.rooms = Some(rooms.clone());
             spec.scope = Some("chat".to_owned());
             minter
