@@ -7,6 +7,7 @@ mod completions;
 mod dev;
 pub(crate) mod exit;
 mod healthcheck;
+mod load;
 pub(crate) mod output;
 mod process;
 mod reach;
@@ -49,6 +50,8 @@ enum Command {
     Cert(cert::Cert),
     /// Ask a running node whether it is ready, for probes of containers
     Healthcheck(healthcheck::Healthcheck),
+    /// Put load on a gateway, check every delivery, and say what it took
+    Load(Box<load::args::LoadArgs>),
     /// Print the completions of a shell
     Completions(completions::Completions),
 }
@@ -63,6 +66,7 @@ impl Cli {
             Command::Token(token) => token.run(),
             Command::Cert(cert) => cert.run(),
             Command::Healthcheck(healthcheck) => healthcheck.run(),
+            Command::Load(load) => load.run(),
             Command::Completions(completions) => completions.run(),
         }
     }
