@@ -19,7 +19,7 @@ use crate::{
         keys::{IssuerKey, KeyError},
         random::secret_bytes,
     },
-    config::files,
+    config::{Config, files},
 };
 
 /// Why no token can be minted.
@@ -64,6 +64,21 @@ pub struct TokenSpec {
 }
 
 impl TokenSpec {
+    /// A working day for a nickname in `wardroom dev`, where nobody proves anything: every room, and publishing.
+    pub fn development(nickname: &str) -> Self {
+        Self {
+            nickname: Some(nickname.to_owned()),
+            rooms: Some(vec!["*".to_owned()]),
+            scope: Some("chat chat:publish".to_owned()),
+            life: Duration::from_hours(12),
+            ..Self::new(
+                Config::DEV_ISSUER,
+                Config::DEV_AUDIENCE,
+                format!("dev:{}", nickname.to_lowercase()),
+            )
+        }
+    }
+
     /// An hour for this person, with the default rights.
     pub fn new(
         issuer: impl Into<String>,

@@ -25,9 +25,6 @@ const FOLDER: &str = "certs/dev";
 /// A pair that ends sooner is made anew: a working day should not end with a browser's warning.
 const LEFT_MIN: Duration = Duration::from_hours(24);
 
-/// How long the links of the banner are good: a working day.
-const LINK_LIFE: Duration = Duration::from_hours(12);
-
 /// The people whose links are printed. Two, for a chat with oneself shows nothing.
 const PEOPLE: [&str; 2] = ["Alice", "Bob"];
 
@@ -100,23 +97,11 @@ fn links(clock: &Clock) -> anyhow::Result<(Minter, Vec<(&'static str, String)>)>
     let people = PEOPLE
         .into_iter()
         .map(|name| {
-            let token = minter.mint(&person(name), clock.unix_s())?;
+            let token = minter.mint(&TokenSpec::development(name), clock.unix_s())?;
             Ok((name, token))
         })
         .collect::<anyhow::Result<_>>()?;
     Ok((minter, people))
-}
-
-fn person(name: &str) -> TokenSpec {
-    TokenSpec {
-        issuer: Config::DEV_ISSUER.to_owned(),
-        audience: Config::DEV_AUDIENCE.to_owned(),
-        subject: format!("dev:{}", name.to_lowercase()),
-        nickname: Some(name.to_owned()),
-        rooms: Some(vec!["*".to_owned()]),
-        scope: Some("chat chat:publish".to_owned()),
-        life: LINK_LIFE,
-    }
 }
 
 /// What is said once everything is there. The one place where a token is printed: nobody but this machine can use it.

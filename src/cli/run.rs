@@ -2,8 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tokio_util::sync::CancellationToken;
-use wardroom::{auth::mint::Minter, config::Config, telemetry::metrics::Metrics};
+use wardroom::{
+    auth::mint::Minter,
+    clock::Clock,
+    config::Config,
+    server::{Drained, Gateway, Mode, ServeError, Stop},
+    telemetry::metrics::Metrics,
+};
 
 use crate::cli::{check::Probes, exit::Exit, output, reach, signals::Signals};
 
@@ -24,7 +29,7 @@ pub(super) struct Addresses {
 
 /// What `check` tries.
 pub(super) const PROBES: Probes = Probes {
-    pair: |_| Ok(()),
+    pair: |tls| wardroom::server::try_pair(tls).map_err(|error| error.to_string()),
     issuer: reach::issuer,
 };
 
@@ -47,14 +52,12 @@ pub(super) fn blocking(
     }
 }
 
-// TEMP: binds nothing until the server is merged.
 async fn run_gateway(
     config: Config,
     start: Start,
     metrics: Arc<Metrics>,
     announce: impl FnOnce(Addresses),
 ) -> Exit {
-    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
@@ -62,17 +65,49 @@ async fn run_gateway(
             return Exit::Failed;
         }
     };
-    match start {
-        Start::Serve => {}
-        Start::Dev(minter) => drop(minter),
+    let mode = match start {
+        Start::Serve => Mode::Serve,
+        Start::Dev(minter) => Mode::Dev(minter),
+    };
+    let gateway = match Gateway::bind(config, mode, metrics, Clock::system()) {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return if error.is_configuration() {
+                Exit::Configuration
+            } else {
+                Exit::Failed
+            };
+        }
+    };
+    match (gateway.public_address(), gateway.admin_address()) {
+        (Ok(public), Ok(admin)) => announce(Addresses { public, admin }),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "a listener has no address");
+            return Exit::Failed;
+        }
     }
-    drop(metrics);
-    announce(Addresses {
-        public: config.listen.public,
-        admin: config.listen.admin,
-    });
+    let stop = Stop::default();
+    let (soft, hard) = (stop.soft.clone(), stop.hard.clone());
     tokio::select! {
-        () = soft.cancelled() => Exit::Done,
+        ended = gateway.serve(stop) => account(&ended),
         never = signals.pass_on(&soft, &hard) => match never {},
+    }
+}
+
+fn account(ended: &Result<Drained, ServeError>) -> Exit {
+    match ended {
+        Ok(Drained::Clean) => {
+            tracing::info!("stopped; every session was told");
+            Exit::Done
+        }
+        Ok(Drained::Cut { sessions }) => {
+            tracing::warn!(sessions, "stopped before every session was told");
+            Exit::Done
+        }
+        Err(error) => {
+            tracing::error!(%error, "stopped by a failure");
+            Exit::Failed
+        }
     }
 }

@@ -104,17 +104,18 @@ impl Bucket {
     }
 }
 
-/// The rates that sessions share: messages per user and per room, on this node.
+/// The rates that sessions and requests share: messages per user and per room, pages per user, on this node.
 #[derive(Debug)]
 pub struct SharedRates {
     users: KeyedRate<UserId>,
     rooms: KeyedRate<RoomId>,
+    readers: KeyedRate<UserId>,
 }
 
 type KeyedRate<K> = RateLimiter<K, Buckets<K>, BucketClock, NoOpMiddleware<Duration>>;
 
 impl SharedRates {
-    /// From `messages_per_user_*`, `messages_per_room_*` and `limiter_keys_max`.
+    /// From `messages_per_user_*`, `messages_per_room_*`, `history_*` and `limiter_keys_max`.
     pub fn new(limits: &Limits) -> Self {
         let keys_max = limits.limiter_keys_max;
         Self {
@@ -128,6 +129,7 @@ impl SharedRates {
                 limits.messages_per_room_burst,
                 keys_max,
             ),
+            readers: keyed(limits.history_per_s, limits.history_burst, keys_max),
         }
     }
 
@@ -142,15 +144,24 @@ impl SharedRates {
         try_key(&self.rooms, room)
     }
 
+    /// Takes one page of a log over HTTP from a user's bucket, or says how long to wait.
+    pub fn try_reader(&self, user: UserId) -> Result<(), Duration> {
+        try_key(&self.readers, &user)
+    }
+
     /// Forgets the buckets that are full again. The node's housekeeping calls it every 60 s.
     pub fn prune(&self) {
         self.users.retain_recent();
         self.rooms.retain_recent();
+        self.readers.retain_recent();
     }
 
     /// How many buckets there are now.
     pub fn keys(&self) -> usize {
-        self.users.len().saturating_add(self.rooms.len())
+        self.users
+            .len()
+            .saturating_add(self.rooms.len())
+            .saturating_add(self.readers.len())
     }
 }
 

@@ -2,6 +2,7 @@
 //! node's hub through the feed.
 
 pub mod decide;
+pub mod history;
 pub mod memory;
 
 use std::{pin::Pin, time::Duration};
@@ -106,6 +107,12 @@ pub enum Rejected {
     /// Two writers under one producer, or one number with two texts.
     #[error("the number was used for something else")]
     Conflict,
+    /// The envelope or the state document is larger than `facts().envelope_max`.
+    #[error("larger than {max} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        max: usize,
+    },
     /// Not now.
     #[error("the log cannot take entries now")]
     Unavailable {
@@ -172,27 +179,30 @@ pub struct Facts {
 /// Append and read.
 pub trait RoomLog: Send + Sync + 'static {
     /// Resolves when the entry is placed and as durable as [`RoomLog::facts`] says. Dropping the future leaves the outcome
-    /// unknown.
+    /// unknown. The rows of [`decide::decide`] are decided and carried out in one step: offsets are dense and `ts` never goes
+    /// back. The feed has the entry before the caller has the answer, unless it was full.
     fn append<'a>(
         &'a self,
         room: &'a RoomId,
         what: Append<'a>,
     ) -> Fut<'a, Result<Placed, AppendError>>;
-    /// At most `limit` entries after the cursor, ascending.
+    /// At most `limit` entries after what [`Page::found`] says is common, ascending; after `Reset` the newest ones. A cursor
+    /// at the start is `Here` in every room. Never an error: a cursor beyond the head is a `Fork` at the head, an unknown one
+    /// a `Reset`.
     fn read<'a>(
         &'a self,
         room: &'a RoomId,
         after: &'a Cursor,
         limit: u32,
     ) -> Fut<'a, Result<Page, Unavailable>>;
-    /// The `limit` entries just below `offset`, or the newest, ascending.
+    /// The `limit` entries just below `offset`, or the newest, ascending; `found` is always `Here`.
     fn before<'a>(
         &'a self,
         room: &'a RoomId,
         offset: Option<u64>,
         limit: u32,
     ) -> Fut<'a, Result<Page, Unavailable>>;
-    /// The newest position of each room, in the order asked.
+    /// The newest position of each room, in the order asked; `None` for a room without entries.
     fn heads<'a>(
         &'a self,
         rooms: &'a [RoomId],
@@ -206,8 +216,9 @@ pub trait RoomLog: Send + Sync + 'static {
 
 /// Follow what is appended, here and on other nodes.
 pub trait Follow: Send + Sync + 'static {
-    /// Bounded in entries and bytes; an engine that finds it full reports [`Feed::Suspect`] instead of waiting. One consumer:
-    /// a second call gets a closed channel.
+    /// Bounded in entries and bytes; an engine that finds it full reports [`Feed::Suspect`] instead of waiting. Entries of one
+    /// room come in the order of their offsets, changes of its seats in the order they were made. One consumer: a second call
+    /// gets a closed channel.
     fn feed(&self) -> mpsc::Receiver<Feed>;
     /// To every node's feed once, without offset and without promise: typing, presence.
     fn cast<'a>(&'a self, room: &'a RoomId, body: Bytes) -> Fut<'a, ()>;
@@ -220,10 +231,45 @@ pub enum Feed {
     Entry(RoomId, Entry),
     /// Somebody cast.
     Cast(RoomId, Bytes),
-    /// Entries of these rooms may have been missed: read again when `Sound` comes.
+    /// Somebody came, went or is called otherwise.
+    Seats(RoomId, SeatsChange),
+    /// Entries and changes of seats of these rooms may have been missed: read again when `Sound` comes.
     Suspect(Scope),
     /// The feed of these rooms is whole from here on: compare heads.
     Sound(Scope),
+}
+
+/// What one `enter` or `leave` changed for those who look on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeatsChange {
+    /// Whose `enter` or `leave` it was.
+    pub session: SessionId,
+    /// Who came, went, or is shown under another name: one line per person.
+    pub people: Vec<PersonChange>,
+    /// Seats whose name yielded to a claim.
+    pub renamed: Vec<Yielded>,
+    /// How many people sit in the room now.
+    pub count: u64,
+}
+
+/// A seat whose name yielded to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Yielded {
+    /// The name that it had.
+    pub was: Nickname,
+    /// The seat with the name that it has now.
+    pub seat: Seat,
+}
+
+/// A person as the room sees them: under the name of their first seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonChange {
+    /// Who.
+    pub user: UserId,
+    /// The name before; `None` for somebody who came.
+    pub was: Option<Nickname>,
+    /// The name now; `None` for somebody who went.
+    pub is: Option<Nickname>,
 }
 
 /// A set of rooms. An engine with one feed has one scope.
@@ -237,10 +283,12 @@ impl Scope {
     }
 }
 
-/// Presence and nickname claims.
+/// Presence and nickname claims. Every change that others can see comes back through the feed as [`Feed::Seats`], in order.
 pub trait Seats: Send + Sync + 'static {
-    /// Takes a seat and its name, atomically. The same session again replaces its seat; a name held by the same user is taken
-    /// over, also in another session.
+    /// Takes a seat and its name, atomically. The same session again replaces its seat and keeps its place in the order; a
+    /// name held by the same user is shared, also by another session. A name is taken if any of its keys meets any key held
+    /// by another user. A claim is never taken: chosen and generated names yield to it, and of equal claims the later gets a
+    /// suffix. A generated name that is taken is replaced by another.
     fn enter<'a>(&'a self, room: &'a RoomId, seat: Seat) -> Fut<'a, Result<Entered, Unavailable>>;
     /// Gives the seat and its name back; without one it does nothing.
     fn leave<'a>(
@@ -254,6 +302,12 @@ pub trait Seats: Send + Sync + 'static {
         room: &'a RoomId,
         limit: u32,
     ) -> Fut<'a, Result<(u64, Vec<Seat>), Unavailable>>;
+    /// Who holds this name, or one that looks like it; a holder by claim before others.
+    fn holder<'a>(
+        &'a self,
+        room: &'a RoomId,
+        nick: &'a Nickname,
+    ) -> Fut<'a, Result<Option<Seat>, Unavailable>>;
 }
 
 /// A member's place in a room.
@@ -276,8 +330,8 @@ pub enum Entered {
         nick: Nickname,
         /// How many people sit in the room now.
         count: u64,
-        /// Seats whose chosen name yielded to this claim, with their new, generated names.
-        renamed: Vec<Seat>,
+        /// Seats whose chosen name yielded to this claim.
+        renamed: Vec<Yielded>,
     },
     /// Another user holds that name, or one that looks like it.
     Taken,

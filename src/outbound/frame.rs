@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// One text frame's payload. Cloning shares the bytes; UTF-8 was checked once, when it was made.
@@ -34,6 +35,11 @@ impl Frame {
     /// The payload for the socket, without a copy.
     pub fn into_utf8(self) -> Utf8Bytes {
         self.0
+    }
+
+    /// The payload as JSON that goes into another frame as it is.
+    pub fn raw(&self) -> &RawValue {
+        serde_json::from_str(self.as_str()).expect("a frame is one JSON object")
     }
 
     /// The payload as bytes, without a copy.

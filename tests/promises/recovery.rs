@@ -1,0 +1,244 @@
+//! P6: what was acknowledged is there, once; what is missing is named.
+
+use serde_json::{Value, json};
+
+use crate::support::{client::Client, gateway::TestGateway};
+
+fn texts(frames: &Value) -> Vec<String> {
+    let list = frames.as_array().expect("a list");
+    list.iter()
+        .filter(|frame| frame["type"] == "message")
+        .map(|frame| frame["text"].as_str().unwrap_or("-").to_owned())
+        .collect()
+}
+
+async fn resumed(gateway: &TestGateway, name: &str, resume: &Value) -> Client {
+    let resume = resume.as_str().expect("a string");
+    gateway
+        .client()
+        .bearer(&gateway.provider.token(name))
+        .query(&format!("nick={name}&resume={resume}"))
+        .open()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_comes_back_gets_only_what_it_missed() {
+    let gateway = TestGateway::start().await;
+    let mut alice = gateway.member("Alice").await;
+    let mut bob = gateway.member("Bob").await;
+    alice.join("lobby").await;
+    bob.join("lobby").await;
+    alice.say("lobby", "one").await;
+    let seen = bob.hear().await;
+    let epoch = alice.say("lobby", "two").await["epoch"].clone();
+    bob.close().await;
+    alice.say("lobby", "three").await;
+    let mut bob = gateway.member("Bob").await;
+    let joined = bob
+        .join_with(json!({ "room": "lobby", "since": [[seen["offset"], epoch]] }))
+        .await;
+    assert_eq!(joined["recovered"], true);
+    assert_eq!(joined["head"], json!([3, epoch]));
+    assert_eq!(texts(&joined["messages"]), ["two", "three"]);
+    alice.say("lobby", "four").await;
+    assert_eq!(bob.hear().await["text"], "four");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_is_answered_and_not_repeated() {
+    let gateway = TestGateway::start().await;
+    let mut alice = gateway.member("Alice").await;
+    alice.join("lobby").await;
+    let send = |seq: u64, prev: u64, text: &str| json!({ "type": "send", "id": format!("{seq}"), "room": "lobby", "text": text, "chain": 0, "seq": seq, "prev": prev });
+    alice.send(send(1, 0, "once")).await;
+    let first = alice.expect("ack").await;
+    assert_eq!(first["duplicate"], false);
+    let producer = alice.welcome["producer"]
+        .as_str()
+        .expect("a producer")
+        .to_owned();
+    assert_eq!(first["message"], format!("{producer}.1"));
+
+    let resume = alice.welcome["resume"].clone();
+    drop(alice);
+    let mut alice = resumed(&gateway, "Alice", &resume).await;
+    assert_eq!(
+        alice.welcome["producer"], producer,
+        "the string gives the producer back"
+    );
+    assert_eq!(alice.welcome["resume"], resume);
+    let joined = alice.join("lobby").await;
+    assert_eq!(texts(&joined["messages"]), ["once"]);
+    alice.send(send(1, 0, "once")).await;
+    let again = alice.expect("ack").await;
+    assert_eq!(
+        (
+            again["duplicate"].as_bool(),
+            &again["offset"],
+            &again["epoch"]
+        ),
+        (Some(true), &first["offset"], &first["epoch"]),
+        "S13"
+    );
+    alice.send(send(1, 0, "another text")).await;
+    assert_eq!(alice.expect_error().await, "conflict", "S13");
+    alice.send(send(5, 4, "too far")).await;
+    let error = alice.expect("error").await;
+    assert_eq!(
+        (
+            error["code"].as_str(),
+            error["have"].as_u64(),
+            error["outcome"].as_str()
+        ),
+        (Some("out_of_sequence"), Some(1), Some("no")),
+        "S13"
+    );
+    alice.send(send(2, 1, "next")).await;
+    assert_eq!(alice.expect("ack").await["offset"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_persons_resume_string_gives_another_producer() {
+    let gateway = TestGateway::start().await;
+    let alice = gateway.member("Alice").await;
+    let mallory = resumed(&gateway, "Mallory", &alice.welcome["resume"]).await;
+    assert_ne!(alice.welcome["producer"], mallory.welcome["producer"], "X7");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_given_is_named() {
+    let gateway = TestGateway::with(|config| config.log.retention_count = 5).await;
+    let mut alice = gateway.member("Alice").await;
+    alice.join("lobby").await;
+    let mut epoch = Value::Null;
+    for n in 1..=9 {
+        epoch = alice.say("lobby", &format!("m{n}")).await["epoch"].clone();
+    }
+    let mut bob = gateway.member("Bob").await;
+    let joined = bob
+        .join_with(json!({ "room": "lobby", "since": [[1, epoch]] }))
+        .await;
+    assert_eq!(joined["recovered"], false);
+    let first = &joined["messages"][0];
+    assert_eq!(
+        (first["type"].as_str(), first["from"].as_u64()),
+        (Some("gap"), Some(2)),
+        "X8: {joined}"
+    );
+    let to = first["to"][0].as_u64().expect("a position");
+    assert_eq!(
+        joined["messages"][1]["offset"].as_u64(),
+        Some(to + 1),
+        "the stream goes on after the gap"
+    );
+    assert_eq!(
+        texts(&joined["messages"]).last().map(String::as_str),
+        Some("m9")
+    );
+
+    bob.send(json!({ "type": "leave", "id": "l", "room": "lobby" }))
+        .await;
+    bob.expect("ok").await;
+    let joined = bob
+        .join_with(json!({ "room": "lobby", "since": [[3, "dead"]] }))
+        .await;
+    assert_eq!(joined["recovered"], false);
+    assert_eq!(joined["messages"][0]["type"], "reset", "X8: {joined}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_offset_gives_one_frame_to_everybody() {
+    let gateway =
+        TestGateway::with(|config| config.limits.messages_burst = 200.try_into().expect("not 0"))
+            .await;
+    let mut clients = Vec::new();
+    for n in 0..4 {
+        let mut client = gateway.member(&format!("P{n}")).await;
+        client.join("lobby").await;
+        clients.push(client);
+    }
+    for n in 0..30 {
+        for client in &mut clients {
+            client.send(json!({ "type": "send", "id": n.to_string(), "room": "lobby", "text": format!("t{n}") })).await;
+        }
+    }
+    let mut stories = Vec::new();
+    for client in &mut clients {
+        let mut story = Vec::new();
+        while story.len() < 120 {
+            let heard = client.hear().await;
+            story.push((
+                heard["offset"].as_u64().expect("an offset"),
+                heard["id"].as_str().expect("an id").to_owned(),
+            ));
+        }
+        stories.push(story);
+    }
+    assert!(
+        stories[0].iter().map(|(offset, _)| *offset).eq(1..=120),
+        "one order, without holes"
+    );
+    assert!(
+        stories.windows(2).all(|two| two[0] == two[1]),
+        "the same for everybody"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_is_a_page_of_the_same_frames() {
+    let gateway = TestGateway::start().await;
+    let mut alice = gateway.member("Alice").await;
+    alice.join("lobby").await;
+    for n in 1..=5 {
+        alice.say("lobby", &format!("m{n}")).await;
+    }
+    let mut live = Vec::new();
+    for _ in 0..5 {
+        live.push(alice.hear().await);
+    }
+    alice
+        .send(json!({ "type": "history", "id": "h", "room": "lobby", "before": 4, "limit": 2 }))
+        .await;
+    let page = alice.expect("history").await;
+    assert_eq!(
+        (texts(&page["messages"]), page["first"].as_u64()),
+        (vec!["m2".to_owned(), "m3".to_owned()], Some(1))
+    );
+    assert_eq!(page["messages"][0], live[1], "the same frame as live");
+    for limit in [0, 101] {
+        alice
+            .send(json!({ "type": "history", "id": "h", "room": "lobby", "limit": limit }))
+            .await;
+        assert_eq!(
+            alice.expect_error().await,
+            "bad_request",
+            "S16 limit {limit}"
+        );
+    }
+    let head = page["head"].clone();
+    let token = gateway.provider.token("reader");
+    let over_http = |query: &str| format!("/api/v1/rooms/lobby/messages{query}");
+    let all = gateway
+        .api("GET", &over_http("?after=0"), &token, None)
+        .await
+        .json();
+    assert_eq!((texts(&all["messages"]).len(), &all["head"]), (5, &head));
+    let after = format!("?after=3-{}&limit=1", head[1].as_str().expect("an epoch"));
+    assert_eq!(
+        texts(
+            &gateway
+                .api("GET", &over_http(&after), &token, None)
+                .await
+                .json()["messages"]
+        ),
+        ["m4"]
+    );
+    assert_eq!(
+        gateway
+            .api("GET", &over_http("?limit=101"), &token, None)
+            .await
+            .status,
+        400
+    );
+}
