@@ -43,8 +43,8 @@ impl HtmlDeriver {
     /// names an address.
     pub fn derive(&self, text: &str) -> String {
         // Without these bytes there is nothing to escape, to break or to link. 0xC2 begins a no-break space, among others.
-        let special = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b':' | b'\n' | 0xC2);
-        if !text.bytes().any(special) {
+        let special = |byte: u8| u8::from(matches!(byte, b'&' | b'<' | b'>' | b':' | b'\n' | 0xC2));
+        if text.bytes().fold(0, |found, byte| found | special(byte)) == 0 {
             return text.to_owned();
         }
         let html = self.write(text);
@@ -450,6 +450,12 @@ mod tests {
             assert_eq!(shown(&html), text, "{html:?}");
             assert_eq!(deriver.derive(&text), html);
         }
+    }
+
+    #[test]
+    fn one_deriver_serves_every_thread() {
+        fn shared<T: Send + Sync>() {}
+        shared::<HtmlDeriver>();
     }
 
     #[test]
