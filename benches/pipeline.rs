@@ -127,6 +127,8 @@ fn html(c: &mut Criterion) {
         ("4096 bytes of &", "&".repeat(4096)),
         ("4096 bytes of <ul><li>", "<ul><li>".repeat(512)),
         ("4096 bytes of http://@", "http://@".repeat(512)),
+        ("4096 bytes of http://0x1/", "http://0x1/".repeat(372)),
+        ("4096 bytes of http://a.b/", "http://a.b/".repeat(372)),
         ("4096 bytes of addresses", "http://a.b ".repeat(372)),
     ] {
         c.bench_function(&format!("html/{name}"), |b| {
