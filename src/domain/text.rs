@@ -103,7 +103,7 @@ fn check(text: &str, rules: &TextRules) -> Result<(), TextError> {
             max: rules.bytes_max,
         });
     }
-    if text.bytes().filter(|byte| *byte == b'\n').count() >= rules.lines_max {
+    if text.matches('\n').count() >= rules.lines_max {
         return Err(TextError::TooManyLines {
             max: rules.lines_max,
         });

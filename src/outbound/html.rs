@@ -43,8 +43,8 @@ impl HtmlDeriver {
     /// names an address.
     pub fn derive(&self, text: &str) -> String {
         // Without these bytes there is nothing to escape, to break or to link. 0xC2 begins a no-break space, among others.
-        let special = |byte: u8| matches!(byte, b'&' | b'<' | b'>' | b':' | b'\n' | 0xC2);
-        if !text.bytes().any(special) {
+        let special = |byte: u8| u8::from(matches!(byte, b'&' | b'<' | b'>' | b':' | b'\n' | 0xC2));
+        if text.bytes().fold(0, |found, byte| found | special(byte)) == 0 {
             return text.to_owned();
         }
         let html = self.write(text);
@@ -106,27 +106,42 @@ struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// The first address of a text that may become a link.
+    /// The first address of a text that may become a link. Looks at no part of the text more than a few times, whatever it
+    /// holds: the text is a stranger's.
     fn find(text: &'a str) -> Option<Self> {
         let mut from = 0;
         while let Some(found) = text.get(from..)?.find("://") {
             let slashes = from + found;
-            if let Some(start) = scheme_start(text, slashes) {
-                let shown = address(text.get(start..)?);
-                if let Some(url) = parse(shown) {
-                    let (before, rest) = text.split_at_checked(start)?;
-                    let (shown, after) = rest.split_at_checked(shown.len())?;
-                    return Some(Self {
-                        before,
-                        shown,
-                        url,
-                        after,
-                    });
-                }
+            match Self::at(text, slashes) {
+                Some(link) if link.shown.len() <= URL_BYTES_MAX => return Some(link),
+                Some(too_long) => from = text.len() - too_long.after.len(),
+                None => from = slashes + 3,
             }
-            from = slashes + 3;
         }
         None
+    }
+
+    /// The address whose scheme ends at `slashes`. The host is judged before anything after it is looked at.
+    fn at(text: &'a str, slashes: usize) -> Option<Self> {
+        let start = scheme_start(text, slashes)?;
+        let (before, from) = text.split_at_checked(start)?;
+        let ends_host = |c: char| matches!(c, '/' | '?' | '#') || !is_part_of_address(c);
+        let after_slashes = slashes + 3;
+        let host_len = text.get(after_slashes..)?.find(ends_host);
+        let host_end = host_len.map_or(from.len(), |len| after_slashes + len - start);
+        let (to_host, rest) = from.split_at_checked(host_end)?;
+        let shown = if rest.starts_with(['/', '?', '#']) {
+            parse(to_host)?;
+            address(from)
+        } else {
+            address(to_host)
+        };
+        Some(Self {
+            before,
+            shown,
+            url: parse(shown)?,
+            after: from.get(shown.len()..)?,
+        })
     }
 }
 
@@ -176,9 +191,6 @@ fn is_part_of_address(c: char) -> bool {
 
 /// The address as it is followed: an ASCII host that means itself, a port perhaps, no user information.
 fn parse(address: &str) -> Option<Url> {
-    if address.len() > URL_BYTES_MAX {
-        return None;
-    }
     let (_, rest) = address.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let (host, port) = authority.split_once(':').unwrap_or((authority, "0"));
@@ -292,6 +304,11 @@ mod tests {
                 format!("&lt;{}&gt;", link("https://a.b/", "https://a.b")),
             ),
             (
+                "is it http://a.b/?",
+                format!("is it {}?", link("http://a.b/", "http://a.b/")),
+            ),
+            ("http://a.b?c=d", link("http://a.b/?c=d", "http://a.b?c=d")),
+            (
                 "HTTPS://A.B/x:8",
                 link("https://a.b/x:8", "HTTPS://A.B/x:8"),
             ),
@@ -333,6 +350,9 @@ mod tests {
             "http://a.b:99999/",
             "http://a.b:8o/",
             "http://0x7f.1/",
+            "http://0x7f.1",
+            "http://a.b./c",
+            "http://user@a.b/c",
             "//evil",
             "www.x",
             "xhttp://a.b",
@@ -453,6 +473,12 @@ mod tests {
     }
 
     #[test]
+    fn one_deriver_serves_every_thread() {
+        fn shared<T: Send + Sync>() {}
+        shared::<HtmlDeriver>();
+    }
+
+    #[test]
     fn t18_the_worst_texts_are_literal() {
         for part in [
             "<ul><li>",
@@ -461,6 +487,12 @@ mod tests {
             "http://a.b ",
             "://",
             "https://a.b/((((((((",
+            "http://a.b/))))))))",
+            "http://@",
+            "http://0x1/",
+            "http://a.b/",
+            "http://a./",
+            "http://a..",
         ] {
             let text = part.repeat(4096 / part.len());
             assert_eq!(shown(&html(&text)), text);
