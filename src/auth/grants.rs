@@ -46,6 +46,15 @@ impl JoinGrant {
     pub fn user(&self) -> UserId {
         self.0.user
     }
+
+    /// Without an identity, for tests of what a grant opens.
+    #[cfg(test)]
+    pub(crate) fn of(room: &RoomId, user: UserId) -> Self {
+        Self(Grant {
+            room: room.clone(),
+            user,
+        })
+    }
 }
 
 impl ReadGrant {
@@ -57,6 +66,15 @@ impl ReadGrant {
     /// Who may read.
     pub fn user(&self) -> UserId {
         self.0.user
+    }
+
+    /// Without an identity, for tests of what a grant opens.
+    #[cfg(test)]
+    pub(crate) fn of(room: &RoomId, user: UserId) -> Self {
+        Self(Grant {
+            room: room.clone(),
+            user,
+        })
     }
 }
 
@@ -70,6 +88,15 @@ impl SendGrant {
     pub fn user(&self) -> UserId {
         self.0.user
     }
+
+    /// Without an identity, for tests of what a grant opens.
+    #[cfg(test)]
+    pub(crate) fn of(room: &RoomId, user: UserId) -> Self {
+        Self(Grant {
+            room: room.clone(),
+            user,
+        })
+    }
 }
 
 impl PublishGrant {
@@ -81,6 +108,15 @@ impl PublishGrant {
     /// Who may publish.
     pub fn user(&self) -> UserId {
         self.0.user
+    }
+
+    /// Without an identity, for tests of what a grant opens.
+    #[cfg(test)]
+    pub(crate) fn of(room: &RoomId, user: UserId) -> Self {
+        Self(Grant {
+            room: room.clone(),
+            user,
+        })
     }
 }
 

@@ -71,7 +71,11 @@ impl Membership {
     }
 
     pub(super) fn parts(&self) -> (Arc<Hub>, Arc<Room>, Arc<MemberShared>) {
-        (Arc::clone(&self.hub), Arc::clone(&self.room), Arc::clone(&self.shared))
+        (
+            Arc::clone(&self.hub),
+            Arc::clone(&self.room),
+            Arc::clone(&self.shared),
+        )
     }
 
     pub(super) fn place(&self) -> &Arc<Room> {

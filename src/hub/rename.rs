@@ -14,15 +14,27 @@ impl Membership {
     /// # Cancel safety
     ///
     /// Dropping it may leave the new name taken; the next message goes out under the old one.
-    pub fn rename(&self, nick: Nickname) -> impl Future<Output = Result<(), JoinError>> + Send + 'static {
+    pub fn rename(
+        &self,
+        nick: Nickname,
+    ) -> impl Future<Output = Result<(), JoinError>> + Send + 'static {
         let (hub, room, shared) = self.parts();
         async move { hub.rename(&room, &shared, nick).await }
     }
 }
 
 impl Hub {
-    async fn rename(&self, room: &Arc<Room>, shared: &MemberShared, nick: Nickname) -> Result<(), JoinError> {
-        let seat = Seat { session: shared.session, user: shared.user, nick };
+    async fn rename(
+        &self,
+        room: &Arc<Room>,
+        shared: &MemberShared,
+        nick: Nickname,
+    ) -> Result<(), JoinError> {
+        let seat = Seat {
+            session: shared.session,
+            user: shared.user,
+            nick,
+        };
         match self.engine.enter(&room.id, seat).await? {
             Entered::Taken => Err(JoinError::NicknameTaken),
             Entered::In { nick, renamed, .. } => {

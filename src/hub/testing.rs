@@ -19,19 +19,19 @@ pub(super) fn user(number: u8) -> UserId {
 }
 
 pub(super) fn join_grant(room: &RoomId, user: UserId) -> JoinGrant {
-    JoinGrant::new(room.clone(), user)
+    JoinGrant::of(room, user)
 }
 
 pub(super) fn send_grant(room: &RoomId, user: UserId) -> SendGrant {
-    SendGrant::new(room.clone(), user)
+    SendGrant::of(room, user)
 }
 
 pub(super) fn publish_grant(room: &RoomId, user: UserId) -> PublishGrant {
-    PublishGrant::new(room.clone(), user)
+    PublishGrant::of(room, user)
 }
 
-pub(super) fn read_grant(room: &RoomId, user: UserId) -> impl Fn() -> ReadGrant {
-    move || ReadGrant::new(room.clone(), user)
+pub(super) fn read_grant(room: &RoomId, user: UserId) -> impl Fn() -> ReadGrant + '_ {
+    move || ReadGrant::of(room, user)
 }
 
 pub(super) fn nick(raw: &str, source: NameSource) -> Nickname {

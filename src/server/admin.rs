@@ -95,9 +95,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
             issuer,
             keys: match state {
                 KeyState::Fixed | KeyState::Fresh => "ready",
-            KeyState::Aging => "aging",
-            KeyState::Stale => "stale",
-            KeyState::NeverRead => "missing",
+                KeyState::Aging => "aging",
+                KeyState::Stale => "stale",
+                KeyState::NeverRead => "missing",
             },
         });
     let body = Readiness {
@@ -133,5 +133,9 @@ struct Build {
 }
 
 async fn version() -> Json<Build> {
-    Json(Build { version: VERSION, commit: COMMIT, rustc: RUSTC })
+    Json(Build {
+        version: VERSION,
+        commit: COMMIT,
+        rustc: RUSTC,
+    })
 }

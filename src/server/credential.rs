@@ -37,7 +37,11 @@ impl<'a> Offers<'a> {
 }
 
 /// The credential of a WebSocket upgrade: `Authorization`, subprotocol, `?ticket=` or `?token=`.
-pub(super) fn of_upgrade(headers: &HeaderMap, offers: &Offers<'_>, query: &Query) -> Result<Credential, Problem> {
+pub(super) fn of_upgrade(
+    headers: &HeaderMap,
+    offers: &Offers<'_>,
+    query: &Query,
+) -> Result<Credential, Problem> {
     let offered = Offered {
         authorization: authorization(headers),
         subprotocols: offers.names().to_vec(),
@@ -49,22 +53,37 @@ pub(super) fn of_upgrade(headers: &HeaderMap, offers: &Offers<'_>, query: &Query
 
 /// The credential of an API request: `Authorization` alone.
 pub(super) fn of_api(headers: &HeaderMap) -> Result<Credential, Problem> {
-    Offered { authorization: authorization(headers), ..Offered::default() }.only().map_err(refuse)
+    Offered {
+        authorization: authorization(headers),
+        ..Offered::default()
+    }
+    .only()
+    .map_err(refuse)
 }
 
 fn authorization(headers: &HeaderMap) -> Vec<&[u8]> {
-    headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect()
+    headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect()
 }
 
 fn refuse(error: CredentialError) -> Problem {
     match error {
         // RFC 6750 §3.1: no error attribute when the request carries no credential.
-        CredentialError::Missing => {
-            Problem::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, "The request carries no credential.")
-                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        CredentialError::Missing => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            ErrorCode::Unauthorized,
+            "The request carries no credential.",
+        )
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        CredentialError::Several => {
+            Problem::bad_request("The request carries more than one credential.")
         }
-        CredentialError::Several => Problem::bad_request("The request carries more than one credential."),
-        CredentialError::Malformed => Problem::bad_request("The Authorization header cannot be read."),
+        CredentialError::Malformed => {
+            Problem::bad_request("The Authorization header cannot be read.")
+        }
     }
 }
 

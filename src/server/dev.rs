@@ -45,10 +45,16 @@ pub(super) async fn token(
     }
     refusal::origin(&shared, request.headers())?;
     let body: Body = request::json_body(&shared, request).await?;
-    let nick = shared.sessions.inbound.chosen_name(&body.nick)
-    .map_err(refusal::of_nickname)?;
+    let nick = shared
+        .sessions
+        .inbound
+        .chosen_name(&body.nick)
+        .map_err(refusal::of_nickname)?;
     let token = minter
-        .mint(&TokenSpec::development(nick.as_str()), shared.clock.unix_s())
+        .mint(
+            &TokenSpec::development(nick.as_str()),
+            shared.clock.unix_s(),
+        )
         .map_err(|error| {
             tracing::error!(%error, "the development key cannot sign");
             Problem::new(

@@ -58,15 +58,30 @@ impl TcpAcceptor {
     async fn admit(self, mut tcp: TcpStream) -> io::Result<(TcpEdge, Peer)> {
         let socket = tcp.peer_addr()?.ip().to_canonical();
         let address = match &self.proxy {
-            Some(_) if !self.admission.is_trusted_proxy(socket) => return Err(proxy_header::foreign()),
-            Some(rules) => proxy_header::read(&mut tcp, rules).await?.map_or(socket, |client| client.to_canonical()),
+            Some(_) if !self.admission.is_trusted_proxy(socket) => {
+                return Err(proxy_header::foreign());
+            }
+            Some(rules) => proxy_header::read(&mut tcp, rules)
+                .await?
+                .map_or(socket, |client| client.to_canonical()),
             None => socket,
         };
         let permit = Arc::new(self.admission.accept(address).map_err(io::Error::other)?);
         tune(&tcp)?;
         let ambiguous = Ambiguous::default();
-        let peer = Peer { address, permit: Arc::clone(&permit), ambiguous: ambiguous.clone() };
-        Ok((TcpEdge { tcp, permit, ambiguous }, peer))
+        let peer = Peer {
+            address,
+            permit: Arc::clone(&permit),
+            ambiguous: ambiguous.clone(),
+        };
+        Ok((
+            TcpEdge {
+                tcp,
+                permit,
+                ambiguous,
+            },
+            peer,
+        ))
     }
 }
 
@@ -252,7 +267,10 @@ impl IntoEdge for TlsStream<TcpEdge> {
             Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
             _ => "none",
         };
-        metrics.tls_handshakes.get_or_create(&[("result", "ok"), ("version", version)]).inc();
+        metrics
+            .tls_handshakes
+            .get_or_create(&[("result", "ok"), ("version", version)])
+            .inc();
         EdgeStream::new(ambiguous, Connection::Tls(Box::new(self)))
     }
 }
@@ -276,7 +294,11 @@ const DECIDED: u8 = u8::MAX;
 
 impl EdgeStream {
     fn new(ambiguous: Ambiguous, connection: Connection) -> Self {
-        Self { connection, preface: 0, head: HeadWatch::new(ambiguous) }
+        Self {
+            connection,
+            preface: 0,
+            head: HeadWatch::new(ambiguous),
+        }
     }
 
     fn watch_for_preface(&mut self, came: &[u8]) -> io::Result<()> {

@@ -26,9 +26,16 @@ pub(super) struct HttpsClient;
 
 #[async_trait]
 impl Fetch for HttpsClient {
-    async fn get(&self, url: &HttpsUrl, roots: &Roots, limits: FetchLimits) -> Result<Bytes, FetchError> {
+    async fn get(
+        &self,
+        url: &HttpsUrl,
+        roots: &Roots,
+        limits: FetchLimits,
+    ) -> Result<Bytes, FetchError> {
         let exchange = Box::pin(exchange(url, roots, limits.bytes_max));
-        tokio::time::timeout(limits.timeout, exchange).await.map_err(|_| FetchError::Timeout)?
+        tokio::time::timeout(limits.timeout, exchange)
+            .await
+            .map_err(|_| FetchError::Timeout)?
     }
 }
 
@@ -39,7 +46,10 @@ async fn exchange(url: &HttpsUrl, roots: &Roots, bytes_max: usize) -> Result<Byt
     }
     let host = url.host().to_owned();
     let name = ServerName::try_from(host).map_err(connect_error)?;
-    let tls = TlsConnector::from(Arc::new(client_config(roots)?)).connect(name, tcp).await.map_err(tls_error)?;
+    let tls = TlsConnector::from(Arc::new(client_config(roots)?))
+        .connect(name, tcp)
+        .await
+        .map_err(tls_error)?;
     Box::pin(request(tls, url, bytes_max)).await
 }
 
@@ -48,9 +58,14 @@ async fn exchange(url: &HttpsUrl, roots: &Roots, bytes_max: usize) -> Result<Byt
 async fn connect(url: &HttpsUrl) -> Result<TcpStream, FetchError> {
     let host = url.host();
     let mut last = FetchError::Connect("no address".to_owned());
-    for address in tokio::net::lookup_host((host, url.port())).await.map_err(connect_error)? {
+    for address in tokio::net::lookup_host((host, url.port()))
+        .await
+        .map_err(connect_error)?
+    {
         if !url.is_local() && is_inside(address) {
-            last = FetchError::Connect("the name leads to an address of this machine or link".to_owned());
+            last = FetchError::Connect(
+                "the name leads to an address of this machine or link".to_owned(),
+            );
             continue;
         }
         match TcpStream::connect(address).await {
@@ -64,7 +79,9 @@ async fn connect(url: &HttpsUrl) -> Result<TcpStream, FetchError> {
 fn is_inside(address: SocketAddr) -> bool {
     match address.ip().to_canonical() {
         std::net::IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
+        std::net::IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified()
+        }
     }
 }
 
@@ -89,14 +106,22 @@ fn client_config(roots: &Roots) -> Result<ClientConfig, FetchError> {
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), FetchError> {
     for certificate in CertificateDer::pem_file_iter(path).map_err(tls_error)? {
-        store.add(certificate.map_err(tls_error)?).map_err(tls_error)?;
+        store
+            .add(certificate.map_err(tls_error)?)
+            .map_err(tls_error)?;
     }
     Ok(())
 }
 
 /// One request, its answer, and the connection's own work, driven together: nothing is spawned, nothing outlives the call.
-async fn request<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T, url: &HttpsUrl, bytes_max: usize) -> Result<Bytes, FetchError> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(connect_error)?;
+async fn request<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    io: T,
+    url: &HttpsUrl,
+    bytes_max: usize,
+) -> Result<Bytes, FetchError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io))
+        .await
+        .map_err(connect_error)?;
     let request = Request::get(url.path_and_query())
         .header(header::HOST, host_header(url))
         .header(header::ACCEPT, "application/json")
@@ -108,10 +133,17 @@ async fn request<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T, url:
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
-        let body = Limited::new(response.into_body(), bytes_max).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() { FetchError::TooLarge } else { connect_error(error) }
-        })
+        let body = Limited::new(response.into_body(), bytes_max)
+            .collect()
+            .await;
+        body.map(http_body_util::Collected::to_bytes)
+            .map_err(|error| {
+                if error.is::<http_body_util::LengthLimitError>() {
+                    FetchError::TooLarge
+                } else {
+                    connect_error(error)
+                }
+            })
     };
     let mut connection = std::pin::pin!(connection);
     let mut answer = std::pin::pin!(answer);
@@ -125,7 +157,11 @@ async fn request<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T, url:
 /// An IPv6 address stands in brackets (RFC 3986 §3.2.2).
 fn host_header(url: &HttpsUrl) -> String {
     let (host, port) = (url.host(), url.port());
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 fn connect_error(error: impl std::fmt::Display) -> FetchError {

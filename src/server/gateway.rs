@@ -24,7 +24,8 @@ use super::{
 use crate::{
     admission::Admission,
     auth::{
-        AuthParts, Authenticator, LocalIssuer, error::AuthSetupError, mint::Minter, ticket_store::MemoryTickets,
+        AuthParts, Authenticator, LocalIssuer, error::AuthSetupError, mint::Minter,
+        ticket_store::MemoryTickets,
     },
     clock::Clock,
     config::{Config, listen::ProxyProtocol, log::LogEngine, tls::TlsMode},
@@ -134,7 +135,10 @@ impl Gateway {
         let public = listen("listen.public", config.listen.public)?;
         let admin = listen("listen.admin", config.listen.admin)?;
         if let (Mode::Dev(_), Ok(address)) = (&mode, public.local_addr()) {
-            config.admission.allowed_origins.extend(Config::dev_origins(address.port()));
+            config
+                .admission
+                .allowed_origins
+                .extend(Config::dev_origins(address.port()));
         }
         let tls = match config.tls.mode {
             TlsMode::Files => Some(tls::load(&config.tls)?),
@@ -362,14 +366,28 @@ fn build(
         .connections_limit
         .set(i64::try_from(limits.connections_max).unwrap_or(i64::MAX));
 
-    let admission = Admission::new(&config.listen, &config.admission, &limits, Arc::clone(&metrics))?;
+    let admission = Admission::new(
+        &config.listen,
+        &config.admission,
+        &limits,
+        Arc::clone(&metrics),
+    )?;
     let authenticator = Arc::new(authenticator(&config, minter.as_ref(), &clock, &metrics)?);
     let engine = engine(&config, &clock, &metrics)?;
     let drain = Drain::new(config.drain, Arc::clone(&metrics));
     let deriver = HtmlDeriver::new(limits.html_links_max, Arc::clone(&metrics));
     let budget = OutboxBudget::new(limits.outbox_bytes_total_max, &metrics);
-    let settings = HubSettings::new(&limits, Arc::clone(&budget), Arc::new(move |text| deriver.derive(text)));
-    let hub = Hub::new(Arc::clone(&engine), settings, clock.clone(), Arc::clone(&metrics));
+    let settings = HubSettings::new(
+        &limits,
+        Arc::clone(&budget),
+        Arc::new(move |text| deriver.derive(text)),
+    );
+    let hub = Hub::new(
+        Arc::clone(&engine),
+        settings,
+        clock.clone(),
+        Arc::clone(&metrics),
+    );
     let default_room = default_room(&config);
     let sessions = Arc::new(SessionContext {
         hub: Arc::clone(&hub),
@@ -426,7 +444,9 @@ fn authenticator(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     };
-    let Some(minter) = minter else { return Authenticator::new(&config.auth, &config.limits, parts) };
+    let Some(minter) = minter else {
+        return Authenticator::new(&config.auth, &config.limits, parts);
+    };
     let local = LocalIssuer {
         issuer: Config::DEV_ISSUER.to_owned(),
         audience: Config::DEV_AUDIENCE.to_owned(),
@@ -435,11 +455,19 @@ fn authenticator(
     Authenticator::with_static_key(&config.auth, &config.limits, local, parts)
 }
 
-fn engine(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Arc<dyn Engine>, StartError> {
+fn engine(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Engine>, StartError> {
     match config.log.engine {
         LogEngine::Memory => {
             let settings = MemorySettings::new(&config.log, &config.limits);
-            Ok(Arc::new(MemoryEngine::new(settings, clock.clone(), Arc::clone(metrics))))
+            Ok(Arc::new(MemoryEngine::new(
+                settings,
+                clock.clone(),
+                Arc::clone(metrics),
+            )))
         }
         LogEngine::Sqlite => Err(StartError::Engine("sqlite")),
         LogEngine::Redis => Err(StartError::Engine("redis")),

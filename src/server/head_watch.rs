@@ -35,7 +35,13 @@ pub(super) struct HeadWatch {
 
 impl HeadWatch {
     pub(super) fn new(ambiguous: Ambiguous) -> Self {
-        Self { line: [0; CODING.len()], filled: 0, has_length: false, has_coding: false, ambiguous: Some(ambiguous) }
+        Self {
+            line: [0; CODING.len()],
+            filled: 0,
+            has_length: false,
+            has_coding: false,
+            ambiguous: Some(ambiguous),
+        }
     }
 
     /// Looks at bytes as they come; after the head it costs nothing.
@@ -80,13 +86,16 @@ mod tests {
     fn verdict(head: &str, piece: usize) -> bool {
         let ambiguous = Ambiguous::default();
         let mut watch = HeadWatch::new(ambiguous.clone());
-        head.as_bytes().chunks(piece).for_each(|came| watch.see(came));
+        head.as_bytes()
+            .chunks(piece)
+            .for_each(|came| watch.see(came));
         ambiguous.is_set()
     }
 
     #[test]
     fn both_ways_to_end_a_body_are_seen_however_they_are_written() {
-        let both = "POST / HTTP/1.1\r\nContent-Length: 5\r\nhost: a\r\nTRANSFER-ENCODING:chunked\r\n\r\n";
+        let both =
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nhost: a\r\nTRANSFER-ENCODING:chunked\r\n\r\n";
         let swapped = "POST / HTTP/1.1\ntransfer-encoding: chunked\ncontent-length:5\n\n";
         let one = "POST / HTTP/1.1\r\ncontent-length: 5\r\nx-transfer-encoding: chunked\r\n\r\ntransfer-encoding: chunked\r\n";
         for piece in [1, 3, 1000] {

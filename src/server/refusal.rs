@@ -12,7 +12,11 @@ use crate::{
 
 /// The Origin of a request, after it was found on the list.
 pub(super) fn origin(shared: &Shared, headers: &HeaderMap) -> Result<Option<Origin>, Problem> {
-    let values: Vec<_> = headers.get_all(header::ORIGIN).iter().map(HeaderValue::as_bytes).collect();
+    let values: Vec<_> = headers
+        .get_all(header::ORIGIN)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     shared.admission.origin(&values).map_err(of_admission)
 }
 
@@ -28,7 +32,10 @@ pub(super) async fn authenticate(
         Err(error) => error,
     };
     if matches!(error, AuthError::Unauthorized(_) | AuthError::TokenExpired) {
-        shared.admission.authentication_failed(client).map_err(of_admission)?;
+        shared
+            .admission
+            .authentication_failed(client)
+            .map_err(of_admission)?;
     }
     Err(of_auth(&error))
 }
@@ -76,14 +83,28 @@ pub(super) fn forbidden() -> Problem {
 /// What admission says no to.
 pub(super) fn of_admission(refused: Refusal) -> Problem {
     let (status, detail) = match refused {
-        Refusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "The node is full; try again later."),
-        Refusal::TooManyConnections => (StatusCode::TOO_MANY_REQUESTS, "Too many connections from this address."),
-        Refusal::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "Too many requests; try again later."),
-        Refusal::OriginNotAllowed => (StatusCode::FORBIDDEN, "Pages of this origin may not connect."),
+        Refusal::Overloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The node is full; try again later.",
+        ),
+        Refusal::TooManyConnections => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many connections from this address.",
+        ),
+        Refusal::RateLimited { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests; try again later.",
+        ),
+        Refusal::OriginNotAllowed => (
+            StatusCode::FORBIDDEN,
+            "Pages of this origin may not connect.",
+        ),
         Refusal::SeveralOrigins => (StatusCode::BAD_REQUEST, "The Origin header is repeated."),
     };
     let problem = Problem::new(status, refused.code(), detail);
-    refused.retry_after().map_or(problem.clone(), |after| problem.retry_after(after))
+    refused
+        .retry_after()
+        .map_or(problem.clone(), |after| problem.retry_after(after))
 }
 
 /// A nickname that was not accepted.

@@ -44,7 +44,9 @@ pub(super) async fn around(
         .remove::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     if coded {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     finish(&shared, &mut response, &id, &method);
     account(&shared, &route, &method, response.status(), began);
@@ -68,17 +70,27 @@ fn introduce(shared: &Shared, peer: Option<&Peer>, request: &mut Request) -> Res
     if peer.ambiguous.is_set() {
         return Err(precheck::ambiguous());
     }
-    let lines: Vec<_> =
-        request.headers().get_all(shared.admission.client_header()).iter().map(HeaderValue::as_bytes).collect();
+    let lines: Vec<_> = request
+        .headers()
+        .get_all(shared.admission.client_header())
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
     let client = shared.admission.client(peer.address, &lines);
     // Probes of proxies and orchestrators come from one address and must not be refused with it.
     match request.uri().path() {
         "/healthz" => {}
         // An upgrade has buckets of its own.
         path => {
-            peer.permit.refusal().map_or(Ok(()), Err).map_err(refusal::of_admission)?;
+            peer.permit
+                .refusal()
+                .map_or(Ok(()), Err)
+                .map_err(refusal::of_admission)?;
             if path != UPGRADES {
-                shared.admission.admit_request(&client).map_err(refusal::of_admission)?;
+                shared
+                    .admission
+                    .admit_request(&client)
+                    .map_err(refusal::of_admission)?;
             }
         }
     }

@@ -29,11 +29,7 @@ use crate::{
         identity::{Identity, new_resume, producer_of, resume_is_fresh},
         random,
     },
-    domain::{
-        ids::SessionId,
-        nickname::Nickname,
-        room_name::RoomId,
-    },
+    domain::{ids::SessionId, nickname::Nickname, room_name::RoomId},
     protocol::codes::ErrorCode,
     session::{Arrived, Protocol, Session, names::Names},
 };
@@ -67,8 +63,7 @@ pub(super) async fn upgrade(
     let chosen = choose(&offers)?;
     let credential = credential::of_upgrade(request.headers(), &offers, &query)?;
     let wishes = wishes(&shared, &query, chosen)?;
-    let identity =
-        refusal::authenticate(&shared, &client, credential, origin.as_ref()).await?;
+    let identity = refusal::authenticate(&shared, &client, credential, origin.as_ref()).await?;
     for room in &wishes.rooms {
         identity.may_join(room).map_err(|_| refusal::forbidden())?;
     }
@@ -124,7 +119,10 @@ fn admit(shared: &Shared, client: &Client) -> Result<Seat, Problem> {
     if shared.drain.is_draining() {
         return Err(Problem::unavailable(shared.drain.retry_after()));
     }
-    shared.admission.admit_upgrade(client).map_err(refusal::of_admission)
+    shared
+        .admission
+        .admit_upgrade(client)
+        .map_err(refusal::of_admission)
 }
 
 /// RFC 6455 §4.2.1, items 5 and 6, and §4.4: a key of 16 bytes, once, and version 13, once. A body would be read as frames.
@@ -226,7 +224,13 @@ fn wished_rooms(shared: &Shared, query: &Query) -> Result<Vec<RoomId>, Problem> 
 }
 
 fn wished_nick(shared: &Shared, query: &Query) -> Result<Option<Nickname>, Problem> {
-    let parse = |raw| shared.sessions.inbound.chosen_name(raw).map_err(refusal::of_nickname);
+    let parse = |raw| {
+        shared
+            .sessions
+            .inbound
+            .chosen_name(raw)
+            .map_err(refusal::of_nickname)
+    };
     query.one("nick")?.map(parse).transpose()
 }
 
@@ -268,7 +272,10 @@ fn start(
     on_upgrade: OnUpgrade,
 ) {
     let sessions = &shared.sessions;
-    let registered = sessions.registry.enter(identity.user(), SessionId::from_random(random::secret_bytes()));
+    let registered = sessions.registry.enter(
+        identity.user(),
+        SessionId::from_random(random::secret_bytes()),
+    );
     let resume = wishes
         .resume
         .unwrap_or_else(|| new_resume(shared.clock.unix_s()).into());

@@ -23,7 +23,7 @@ use crate::{
         token::RawToken,
     },
     hub::{
-        history::{From, HistoryAsk},
+        history::{HistoryAsk, PageFrom},
         join::Arrival,
         membership::Membership,
         send::{NewMessage, SendError},
@@ -75,14 +75,32 @@ impl Session {
     /// Starts what a command asks for.
     pub(super) fn dispatch(&mut self, command: Command, now: Instant) -> Option<End> {
         match command {
-            Command::Join { id, room, nick, since, history } => self.join(id, &room, nick.as_ref(), since, history),
+            Command::Join {
+                id,
+                room,
+                nick,
+                since,
+                history,
+            } => self.join(id, &room, nick.as_ref(), since, history),
             Command::Leave { id, room } => self.leave(id, &room),
-            Command::Send { id, room, text, numbered } => return self.send(id, room, text, numbered, now),
-            Command::History { id, room, before, limit } => self.history(id, room, before, limit),
+            Command::Send {
+                id,
+                room,
+                text,
+                numbered,
+            } => return self.send(id, room, text, numbered, now),
+            Command::History {
+                id,
+                room,
+                before,
+                limit,
+            } => self.history(id, room, before, limit),
             Command::Members { id, room } => self.members(id, room),
             Command::Typing { room } => self.typing(&room),
             Command::Auth { id, token } => self.refresh(id, token),
-            Command::Ping { id } => self.replies.push(Frame::encode(&ServerFrame::Pong { id: id.as_deref() })),
+            Command::Ping { id } => self
+                .replies
+                .push(Frame::encode(&ServerFrame::Pong { id: id.as_deref() })),
         }
         None
     }
@@ -90,15 +108,24 @@ impl Session {
     /// A line of `wardroom.text`: the first one claims its name, then it is a message like any other.
     pub(super) fn line(&mut self, line: Line, now: Instant) -> Option<End> {
         let room = self.context.rules.default_room.clone();
-        let Some(nick) = line.claims else { return self.send(None, room, line.text, None, now) };
-        let Some(renaming) = self.memberships.get(&room).map(|membership| membership.rename(nick.clone())) else {
+        let Some(nick) = line.claims else {
+            return self.send(None, room, line.text, None, now);
+        };
+        let Some(renaming) = self
+            .memberships
+            .get(&room)
+            .map(|membership| membership.rename(nick.clone()))
+        else {
             self.reject(&Rejection::not_joined(None));
             return None;
         };
         let answering = self.answering();
         self.start_exclusive(async move {
             match renaming.await {
-                Ok(()) => Settled { reply: None, effect: Effect::Renamed(nick, line.text) },
+                Ok(()) => Settled {
+                    reply: None,
+                    effect: Effect::Renamed(nick, line.text),
+                },
                 Err(error) => Settled {
                     reply: Some(answering.reject(&Rejection::of_join(None, error))),
                     effect: Effect::NotRenamed,
@@ -123,17 +150,37 @@ impl Session {
     }
 
     fn answering(&self) -> Answering {
-        Answering { protocol: self.protocol, metrics: Arc::clone(&self.context.metrics) }
+        Answering {
+            protocol: self.protocol,
+            metrics: Arc::clone(&self.context.metrics),
+        }
     }
 
-    fn join(&mut self, id: Option<FrameId>, room: &RoomId, nick: Option<&Nickname>, since: Cursor, history: u32) {
+    fn join(
+        &mut self,
+        id: Option<FrameId>,
+        room: &RoomId,
+        nick: Option<&Nickname>,
+        since: Cursor,
+        history: u32,
+    ) {
         if self.memberships.contains_key(room) {
-            return self.reject(&Rejection::new(id, ErrorCode::AlreadyJoined, "the session is in this room"));
+            return self.reject(&Rejection::new(
+                id,
+                ErrorCode::AlreadyJoined,
+                "the session is in this room",
+            ));
         }
         if self.memberships.len() + self.exclusive >= self.context.rules.rooms_max {
-            return self.reject(&Rejection::new(id, ErrorCode::TooManyRooms, "the session is in as many rooms as it may"));
+            return self.reject(&Rejection::new(
+                id,
+                ErrorCode::TooManyRooms,
+                "the session is in as many rooms as it may",
+            ));
         }
-        let Ok(grant) = self.identity.may_join(room) else { return self.reject(&Rejection::forbidden(id)) };
+        let Ok(grant) = self.identity.may_join(room) else {
+            return self.reject(&Rejection::forbidden(id));
+        };
         let arrival = Arrival {
             session: self.registered.session(),
             nick: self.names.for_room(nick),
@@ -146,10 +193,14 @@ impl Session {
         let (hub, answering) = (Arc::clone(&self.context.hub), self.answering());
         self.start_exclusive(async move {
             match hub.join(grant, arrival).await {
-                Ok(membership) => Settled { reply: None, effect: Effect::Entered(Box::new(membership)) },
-                Err(error) => {
-                    Settled { reply: Some(answering.reject(&Rejection::of_join(id, error))), effect: Effect::NotEntered }
-                }
+                Ok(membership) => Settled {
+                    reply: None,
+                    effect: Effect::Entered(Box::new(membership)),
+                },
+                Err(error) => Settled {
+                    reply: Some(answering.reject(&Rejection::of_join(id, error))),
+                    effect: Effect::NotEntered,
+                },
             }
         });
     }
@@ -163,14 +214,27 @@ impl Session {
     }
 
     fn leave(&mut self, id: Option<FrameId>, room: &RoomId) {
-        let Some(membership) = self.memberships.remove(room) else { return self.reject(&Rejection::not_joined(id)) };
+        let Some(membership) = self.memberships.remove(room) else {
+            return self.reject(&Rejection::not_joined(id));
+        };
         membership.leave();
-        let done = Done { id: id.as_deref(), expires_at: None, scopes: None };
+        let done = Done {
+            id: id.as_deref(),
+            expires_at: None,
+            scopes: None,
+        };
         self.replies.push(Frame::encode(&ServerFrame::Ok(done)));
     }
 
     /// Right, membership, bounds; then the log, beside the session.
-    fn send(&mut self, id: Option<FrameId>, room: RoomId, text: CleanText, numbered: Option<Numbered>, began: Instant) -> Option<End> {
+    fn send(
+        &mut self,
+        id: Option<FrameId>,
+        room: RoomId,
+        text: CleanText,
+        numbered: Option<Numbered>,
+        began: Instant,
+    ) -> Option<End> {
         let Ok(grant) = self.identity.may_send(&room) else {
             self.reject(&Rejection::forbidden(id).not_sent());
             return None;
@@ -180,14 +244,26 @@ impl Session {
             return None;
         };
         if self.running.len() >= self.context.rules.inflight_max {
-            let over = self.inbound.over_rate(RequestKind::Send, id, "too many messages wait for their ack", INFLIGHT_RETRY);
+            let over = self.inbound.over_rate(
+                RequestKind::Send,
+                id,
+                "too many messages wait for their ack",
+                INFLIGHT_RETRY,
+            );
             return self.refuse(over);
         }
         if let Err(over) = self.inbound.charge_room(&room, id.as_ref()) {
             return self.refuse(over);
         }
         let (message_id, prev, remember) = self.number(numbered);
-        let message = NewMessage { id: message_id, prev, remember, text_hash: text.fingerprint(), nick, text };
+        let message = NewMessage {
+            id: message_id,
+            prev,
+            remember,
+            text_hash: text.fingerprint(),
+            nick,
+            text,
+        };
         let (hub, answering) = (Arc::clone(&self.context.hub), self.answering());
         let deadline = began + self.context.rules.ack_deadline;
         self.start(async move {
@@ -195,11 +271,15 @@ impl Session {
             let reply = match sent.unwrap_or(Err(SendError::Unknown)) {
                 Ok(placed) => {
                     account_ack(&answering.metrics, &placed, began);
-                    (answering.protocol != Protocol::Text).then(|| ack(id.as_deref(), &room, message_id, &placed))
+                    (answering.protocol != Protocol::Text)
+                        .then(|| ack(id.as_deref(), &room, message_id, &placed))
                 }
                 Err(error) => Some(answering.reject(&Rejection::of_send(id, error))),
             };
-            Settled { reply, effect: Effect::None }
+            Settled {
+                reply,
+                effect: Effect::None,
+            }
         });
         None
     }
@@ -208,8 +288,15 @@ impl Session {
     /// it.
     fn number(&mut self, numbered: Option<Numbered>) -> (MessageId, u64, Duration) {
         if let Some(Numbered { chain, seq, prev }) = numbered {
-            let producer = Producer { id: self.producer, chain };
-            return (MessageId { producer, seq }, prev, self.context.rules.remember);
+            let producer = Producer {
+                id: self.producer,
+                chain,
+            };
+            return (
+                MessageId { producer, seq },
+                prev,
+                self.context.rules.remember,
+            );
         }
         // Each gets a producer of its own: messages that nobody numbered do not wait for one another.
         let (base, count) = &mut self.unnumbered;
@@ -218,17 +305,26 @@ impl Session {
         for (byte, counted) in id.iter_mut().rev().zip(count.to_le_bytes()) {
             *byte ^= counted;
         }
-        let producer = Producer { id: ProducerId::from_bytes(id), chain: 0 };
+        let producer = Producer {
+            id: ProducerId::from_bytes(id),
+            chain: 0,
+        };
         (MessageId { producer, seq: 1 }, 0, REMEMBER_UNNUMBERED)
     }
 
     fn history(&mut self, id: Option<FrameId>, room: RoomId, before: Option<u64>, limit: u32) {
-        let Ok(grant) = self.identity.may_read(&room) else { return self.reject(&Rejection::forbidden(id)) };
+        let Ok(grant) = self.identity.may_read(&room) else {
+            return self.reject(&Rejection::forbidden(id));
+        };
         if !self.memberships.contains_key(&room) {
             return self.reject(&Rejection::not_joined(id));
         }
         let (hub, answering) = (Arc::clone(&self.context.hub), self.answering());
-        let ask = HistoryAsk { from: From::Before(before), limit, format: self.format() };
+        let ask = HistoryAsk {
+            from: PageFrom::Before(before),
+            limit,
+            format: self.format(),
+        };
         self.start(async move {
             let reply = match hub.history(grant, ask).await {
                 Ok(page) => Frame::encode(&ServerFrame::History(History {
@@ -245,16 +341,33 @@ impl Session {
     }
 
     fn members(&mut self, id: Option<FrameId>, room: RoomId) {
-        let Ok(grant) = self.identity.may_read(&room) else { return self.reject(&Rejection::forbidden(id)) };
+        let Ok(grant) = self.identity.may_read(&room) else {
+            return self.reject(&Rejection::forbidden(id));
+        };
         if !self.memberships.contains_key(&room) {
             return self.reject(&Rejection::not_joined(id));
         }
-        let (hub, answering, limit) = (Arc::clone(&self.context.hub), self.answering(), self.context.rules.members_page_max);
+        let (hub, answering, limit) = (
+            Arc::clone(&self.context.hub),
+            self.answering(),
+            self.context.rules.members_page_max,
+        );
         self.start(async move {
             let reply = match hub.members(grant, limit).await {
                 Ok((count, people)) => {
-                    let members: Vec<_> = people.iter().map(|(user, nick)| Person { user: *user, nick: nick.as_str() }).collect();
-                    Frame::encode(&ServerFrame::Members(Members { id: id.as_deref(), room: &room, count, members: &members }))
+                    let members: Vec<_> = people
+                        .iter()
+                        .map(|(user, nick)| Person {
+                            user: *user,
+                            nick: nick.as_str(),
+                        })
+                        .collect();
+                    Frame::encode(&ServerFrame::Members(Members {
+                        id: id.as_deref(),
+                        room: &room,
+                        count,
+                        members: &members,
+                    }))
                 }
                 Err(away) => answering.reject(&Rejection::log_away(id, away.retry_after)),
             };
@@ -264,7 +377,9 @@ impl Session {
 
     /// Without the right or outside the room it is not relayed; there is no answer that could tell.
     fn typing(&mut self, room: &RoomId) {
-        if let (Ok(grant), Some(membership)) = (self.identity.may_send(room), self.memberships.get(room)) {
+        if let (Ok(grant), Some(membership)) =
+            (self.identity.may_send(room), self.memberships.get(room))
+        {
             self.context.hub.typing(&grant, membership);
         }
     }
@@ -274,11 +389,18 @@ impl Session {
         let (answering, current) = (self.answering(), self.identity.clone());
         self.start_exclusive(async move {
             match authenticator.refresh(&current, token).await {
-                Ok(identity) => Settled { reply: None, effect: Effect::Refreshed(id, Box::new(identity)) },
-                Err(RefreshError::OtherIdentity) => Settled { reply: None, effect: Effect::Over(CloseCode::Revoked) },
-                Err(RefreshError::Refused(error)) => {
-                    Settled { reply: Some(answering.reject(&Rejection::of_auth(id, &error))), effect: Effect::NotEntered }
-                }
+                Ok(identity) => Settled {
+                    reply: None,
+                    effect: Effect::Refreshed(id, Box::new(identity)),
+                },
+                Err(RefreshError::OtherIdentity) => Settled {
+                    reply: None,
+                    effect: Effect::Over(CloseCode::Revoked),
+                },
+                Err(RefreshError::Refused(error)) => Settled {
+                    reply: Some(answering.reject(&Rejection::of_auth(id, &error))),
+                    effect: Effect::NotEntered,
+                },
             }
         });
     }
@@ -296,9 +418,15 @@ impl Session {
 
 fn account_ack(metrics: &Metrics, placed: &Placed, began: Instant) {
     let durability = placed.durability.name();
-    metrics.ack_seconds.get_or_create(&[("durability", durability)]).observe(began.elapsed().as_secs_f64());
+    metrics
+        .ack_seconds
+        .get_or_create(&[("durability", durability)])
+        .observe(began.elapsed().as_secs_f64());
     let duplicate = if placed.duplicate { "true" } else { "false" };
-    metrics.acks.get_or_create(&[("durability", durability), ("duplicate", duplicate)]).inc();
+    metrics
+        .acks
+        .get_or_create(&[("durability", durability), ("duplicate", duplicate)])
+        .inc();
 }
 
 fn ack(id: Option<&str>, room: &RoomId, message: MessageId, placed: &Placed) -> Frame {

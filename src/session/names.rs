@@ -57,7 +57,11 @@ impl Names {
 
     /// Whose word the name before a line of `wardroom.text` is: with a claim it is the provider's and not looked at.
     pub fn line_source(&self) -> NameSource {
-        if self.claim.is_some() { NameSource::Claim } else { NameSource::Chosen }
+        if self.claim.is_some() {
+            NameSource::Claim
+        } else {
+            NameSource::Chosen
+        }
     }
 
     /// Keeps what the person chose.

@@ -35,11 +35,22 @@ pub(super) struct Rejection {
 
 impl Rejection {
     pub(super) fn new(id: Option<FrameId>, code: ErrorCode, detail: &'static str) -> Self {
-        Self { id, code, detail: Cow::Borrowed(detail), retry_after: None, outcome: None, have: None }
+        Self {
+            id,
+            code,
+            detail: Cow::Borrowed(detail),
+            retry_after: None,
+            outcome: None,
+            have: None,
+        }
     }
 
     pub(super) fn forbidden(id: Option<FrameId>) -> Self {
-        Self::new(id, ErrorCode::Forbidden, "the credential does not allow this")
+        Self::new(
+            id,
+            ErrorCode::Forbidden,
+            "the credential does not allow this",
+        )
     }
 
     pub(super) fn not_joined(id: Option<FrameId>) -> Self {
@@ -47,12 +58,18 @@ impl Rejection {
     }
 
     pub(super) fn log_away(id: Option<FrameId>, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(id, ErrorCode::Unavailable, LOG_AWAY) }
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(id, ErrorCode::Unavailable, LOG_AWAY)
+        }
     }
 
     /// A `send` that is definitely not in the log.
     pub(super) fn not_sent(self) -> Self {
-        Self { outcome: Some(Outcome::No), ..self }
+        Self {
+            outcome: Some(Outcome::No),
+            ..self
+        }
     }
 
     pub(super) fn of_inbound(reject: Reject) -> Self {
@@ -68,10 +85,17 @@ impl Rejection {
 
     pub(super) fn of_join(id: Option<FrameId>, error: JoinError) -> Self {
         match error {
-            JoinError::NicknameTaken => Self::new(id, ErrorCode::NicknameTaken, "the nickname is taken in this room"),
+            JoinError::NicknameTaken => Self::new(
+                id,
+                ErrorCode::NicknameTaken,
+                "the nickname is taken in this room",
+            ),
             JoinError::RoomsFull => {
                 let detail = "this node holds as many rooms as it may";
-                Self { retry_after: Some(ROOMS_FULL_RETRY), ..Self::new(id, ErrorCode::Unavailable, detail) }
+                Self {
+                    retry_after: Some(ROOMS_FULL_RETRY),
+                    ..Self::new(id, ErrorCode::Unavailable, detail)
+                }
             }
             JoinError::Unavailable { retry_after } => Self::log_away(id, retry_after),
         }
@@ -81,17 +105,37 @@ impl Rejection {
         match error {
             SendError::OutOfSequence { have } => Self {
                 have: Some(have),
-                ..Self::new(id, ErrorCode::OutOfSequence, "something before this message is missing")
+                ..Self::new(
+                    id,
+                    ErrorCode::OutOfSequence,
+                    "something before this message is missing",
+                )
             },
-            SendError::Conflict => Self::new(id, ErrorCode::Conflict, "the number was used for another message"),
-            SendError::TooLarge { .. } => Self::new(id, ErrorCode::TooLarge, "the message is larger than the log takes"),
-            SendError::NicknameTaken => Self::new(id, ErrorCode::NicknameTaken, "the nickname is taken in this room"),
+            SendError::Conflict => Self::new(
+                id,
+                ErrorCode::Conflict,
+                "the number was used for another message",
+            ),
+            SendError::TooLarge { .. } => Self::new(
+                id,
+                ErrorCode::TooLarge,
+                "the message is larger than the log takes",
+            ),
+            SendError::NicknameTaken => Self::new(
+                id,
+                ErrorCode::NicknameTaken,
+                "the nickname is taken in this room",
+            ),
             SendError::Unavailable { retry_after } => Self::log_away(id, retry_after),
             SendError::Unknown => {
                 return Self {
                     retry_after: Some(UNKNOWN_RETRY),
                     outcome: Some(Outcome::Unknown),
-                    ..Self::new(id, ErrorCode::Unavailable, "whether the message is in the log is not known; repeat it")
+                    ..Self::new(
+                        id,
+                        ErrorCode::Unavailable,
+                        "whether the message is in the log is not known; repeat it",
+                    )
                 };
             }
         }
@@ -101,13 +145,21 @@ impl Rejection {
     /// A refused `auth`. The session keeps its old end, so nothing else changes.
     pub(super) fn of_auth(id: Option<FrameId>, error: &AuthError) -> Self {
         match error {
-            AuthError::TokenExpired => Self::new(id, ErrorCode::TokenExpired, "the credential's time is over"),
-            AuthError::Unauthorized(_) | AuthError::Forbidden => {
-                Self::new(id, ErrorCode::Unauthorized, "the credential is not valid here")
+            AuthError::TokenExpired => {
+                Self::new(id, ErrorCode::TokenExpired, "the credential's time is over")
             }
+            AuthError::Unauthorized(_) | AuthError::Forbidden => Self::new(
+                id,
+                ErrorCode::Unauthorized,
+                "the credential is not valid here",
+            ),
             AuthError::Unavailable { retry_after } => Self {
                 retry_after: Some(*retry_after),
-                ..Self::new(id, ErrorCode::Unavailable, "the credential cannot be checked now")
+                ..Self::new(
+                    id,
+                    ErrorCode::Unavailable,
+                    "the credential cannot be checked now",
+                )
             },
         }
     }

@@ -22,7 +22,10 @@ fn unauthorized() -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_without_one_of_its_claims_or_with_an_odd_one_is_refused() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::with(|config| {
+        config.limits.auth_failures_per_ip_per_min = 1000.try_into().expect("not 0")
+    })
+    .await;
     let soon = now() + 600;
     let refused = [
         ("J9 exp", json!({ "exp": null })),
@@ -281,7 +284,11 @@ async fn a_shared_secret_stands_alone_in_its_entry() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_opens_one_session_however_many_race_for_it() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::with(|config| {
+        config.limits.tls_handshakes_per_ip_max = 100;
+        config.limits.auth_failures_per_ip_per_min = 1000.try_into().expect("not 0");
+    })
+    .await;
     let token = gateway.provider.token("alice");
     let issued = gateway.api("POST", "/api/v1/tickets", &token, None).await;
     assert_eq!(issued.status, 201);

@@ -48,7 +48,10 @@ pub(crate) async fn issue(
                 "origin is for requests without an Origin header.",
             ));
         }
-        Some(raw) => shared.admission.origin(&[raw.as_bytes()]).map_err(refusal::of_admission)?,
+        Some(raw) => shared
+            .admission
+            .origin(&[raw.as_bytes()])
+            .map_err(refusal::of_admission)?,
         None => own,
     };
     answer(&shared, &identity, origin.as_ref()).await
@@ -73,10 +76,12 @@ async fn answer(
 
 fn of_ticket(error: TicketError) -> Problem {
     match error {
-        TicketError::Limited { retry_after } => {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, "Too many tickets wait to be used.")
-                .retry_after(retry_after)
-        }
+        TicketError::Limited { retry_after } => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::RateLimited,
+            "Too many tickets wait to be used.",
+        )
+        .retry_after(retry_after),
         TicketError::TokenExpired => refusal::expired(),
         TicketError::Unavailable { retry_after } => Problem::unavailable(retry_after),
     }

@@ -1,0 +1,119 @@
+//! What a run is made of and what it found: the dice, the script of faults, and the first broken promise.
+
+use parking_lot::Mutex;
+
+/// Which faults a run has, drawn from its seed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Script {
+    pub(super) rolls_back: bool,
+    pub(super) wipes: bool,
+    pub(super) trims: bool,
+    pub(super) loses_feed: bool,
+    pub(super) shuffles_feed: bool,
+    pub(super) restarts: bool,
+    pub(super) fails: bool,
+    /// Steps before everything heals.
+    pub(super) steps: u32,
+}
+
+impl Script {
+    fn draw(rng: &mut fastrand::Rng) -> Self {
+        let mut one_in = |n: u32| rng.u32(..n) == 0;
+        Self {
+            rolls_back: one_in(2),
+            wipes: one_in(6),
+            trims: one_in(2),
+            loses_feed: one_in(2),
+            shuffles_feed: one_in(4),
+            restarts: one_in(3),
+            fails: one_in(3),
+            steps: 150 + rng.u32(..450),
+        }
+    }
+}
+
+/// What happened so far, for judging what clients are told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Happened {
+    pub(super) rollbacks: u32,
+    pub(super) wipes: u32,
+    /// Everything below this offset was trimmed at some time.
+    pub(super) trimmed_below: u64,
+    pub(super) forks_told: u32,
+    pub(super) gaps_told: u32,
+    pub(super) resets_told: u32,
+    pub(super) entries_told: u32,
+    pub(super) fell_back: u32,
+}
+
+/// Shared by everything in a run.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) script: Script,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rng: fastrand::Rng,
+    healed: bool,
+    happened: Happened,
+    broken: Option<String>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            script: Script::draw(&mut rng),
+            inner: Mutex::new(Inner {
+                rng,
+                healed: false,
+                happened: Happened::default(),
+                broken: None,
+            }),
+        }
+    }
+
+    /// True once in `n` times.
+    pub(super) fn one_in(&self, n: u32) -> bool {
+        self.below(n) == 0
+    }
+
+    /// 0 to `n` - 1.
+    pub(super) fn below(&self, n: u32) -> u32 {
+        self.inner.lock().rng.u32(..n)
+    }
+
+    pub(super) fn fork_rng(&self) -> fastrand::Rng {
+        self.inner.lock().rng.fork()
+    }
+
+    pub(super) fn heal(&self) {
+        self.inner.lock().healed = true;
+    }
+
+    pub(super) fn healed(&self) -> bool {
+        self.inner.lock().healed
+    }
+
+    pub(super) fn happened(&self) -> Happened {
+        self.inner.lock().happened
+    }
+
+    pub(super) fn note(&self, note: impl FnOnce(&mut Happened)) {
+        note(&mut self.inner.lock().happened);
+    }
+
+    /// A promise is broken; the first one counts.
+    pub(super) fn broken(&self, what: impl FnOnce() -> String) {
+        let mut inner = self.inner.lock();
+        if inner.broken.is_none() {
+            inner.broken = Some(what());
+        }
+    }
+
+    pub(super) fn verdict(&self) -> Option<String> {
+        self.inner.lock().broken.clone()
+    }
+}
