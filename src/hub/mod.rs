@@ -302,7 +302,12 @@ impl std::fmt::Debug for Hub {
 }
 
 #[cfg(test)]
+#[path = "../../tests/hub/testing.rs"]
 mod testing;
+
+#[cfg(test)]
+#[path = "../../tests/hub/mod.rs"]
+mod tests;
 
 #[cfg(test)]
 #[path = "../../tests/simulation/mod.rs"]

@@ -158,7 +158,12 @@ impl Client {
                 2..=4 if self.world.one_in(slow) => self.read(connection).await,
                 5 | 6 if connection.membership.lags() => {
                     self.world.note(|happened| happened.fell_back += 1);
-                    connection.membership.catch_up().await;
+                    let pull = || connection.membership.catch_up();
+                    if self.world.one_in(4) {
+                        futures_util::future::join(pull(), pull()).await;
+                    } else {
+                        pull().await;
+                    }
                 }
                 _ => pause().await,
             }
@@ -196,6 +201,9 @@ impl Client {
         let asks = {
             let mut report = self.report.lock();
             for frame in frames {
+                let number = self.number;
+                self.world
+                    .trace(|| format!("client {number} gets {}", frame.as_str()));
                 report.view.take(&self.world, frame.as_str());
             }
             report.lags = connection.membership.lags();

@@ -125,10 +125,11 @@ impl SimLog {
             if rooms > 0 && script.wipes && world.one_in(150) {
                 inner.wipe(world);
             }
-            if script.loses_feed && option_env!("SEED").is_some() {
-                println!("lose? {:?}", inner.under_way.front());
-            }
-            if script.loses_feed && world.one_in(10) && inner.under_way.pop_front().is_some() {
+            if script.loses_feed
+                && world.one_in(10)
+                && let Some(item) = inner.under_way.pop_front()
+            {
+                world.trace(|| format!("lost {item:?}"));
                 inner.suspect();
                 return true;
             }
@@ -151,9 +152,7 @@ impl SimLog {
         }
         match inner.under_way.pop_front() {
             Some(item) => {
-                if option_env!("SEED").is_some() {
-                    println!("feed {item:?}");
-                }
+                world.trace(|| format!("feed {item:?}"));
                 inner
                     .sender
                     .try_send(item)

@@ -33,9 +33,6 @@ impl View {
     /// Takes one frame.
     pub(super) fn take(&mut self, world: &World, raw: &str) {
         let frame: Value = serde_json::from_str(raw).expect("frames are JSON");
-        if option_env!("SEED").is_some() {
-            println!("  {:p} gets {raw}", self);
-        }
         if frame["type"] == "joined" {
             self.joined(world, &frame);
         } else {

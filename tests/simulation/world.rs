@@ -46,10 +46,24 @@ pub(super) struct Happened {
     pub(super) fell_back: u32,
 }
 
+impl Happened {
+    pub(super) fn add(&mut self, other: Self) {
+        self.rollbacks += other.rollbacks;
+        self.wipes += other.wipes;
+        self.forks_told += other.forks_told;
+        self.gaps_told += other.gaps_told;
+        self.resets_told += other.resets_told;
+        self.entries_told += other.entries_told;
+        self.fell_back += other.fell_back;
+    }
+}
+
 /// Shared by everything in a run.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) script: Script,
+    /// Whether what happens is printed: when a seed that failed is looked at.
+    traced: bool,
     inner: Mutex<Inner>,
 }
 
@@ -62,10 +76,11 @@ struct Inner {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, traced: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             script: Script::draw(&mut rng),
+            traced,
             inner: Mutex::new(Inner {
                 rng,
                 healed: false,
@@ -103,6 +118,12 @@ impl World {
 
     pub(super) fn note(&self, note: impl FnOnce(&mut Happened)) {
         note(&mut self.inner.lock().happened);
+    }
+
+    pub(super) fn trace(&self, what: impl FnOnce() -> String) {
+        if self.traced {
+            println!("{}", what());
+        }
     }
 
     /// A promise is broken; the first one counts.

@@ -30,8 +30,9 @@ pub(super) fn publish_grant(room: &RoomId, user: UserId) -> PublishGrant {
     PublishGrant::of(room, user)
 }
 
-pub(super) fn read_grant(room: &RoomId, user: UserId) -> impl Fn() -> ReadGrant + '_ {
-    move || ReadGrant::of(room, user)
+pub(super) fn read_grant(room: &RoomId, user: UserId) -> impl Fn() -> ReadGrant + use<> {
+    let room = room.clone();
+    move || ReadGrant::of(&room, user)
 }
 
 pub(super) fn nick(raw: &str, source: NameSource) -> Nickname {
@@ -46,7 +47,7 @@ pub(super) fn nick(raw: &str, source: NameSource) -> Nickname {
 pub(super) fn text(raw: &str) -> CleanText {
     let rules = TextRules {
         bytes_max: 4096,
-        graphemes_max: 2000,
+        graphemes_max: 4096,
         lines_max: 50,
         marks_max: 8,
     };
