@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tower::Service;
 
 use super::{
-    head_watch::{Ambiguous, HeadWatch},
+    head_watch::{HeadNotes, HeadTimer, HeadWatch},
     proxy_header::{self, ProxyRules},
 };
 use crate::{
@@ -38,8 +38,8 @@ pub(super) struct Peer {
     pub(super) address: IpAddr,
     /// What the connection was granted; it may say that every request on it is to be refused.
     pub(super) permit: Arc<Permit>,
-    /// Whether the connection's first request may be read in two ways.
-    pub(super) ambiguous: Ambiguous,
+    /// What the connection saw of its request heads.
+    pub(super) notes: HeadNotes,
 }
 
 /// What comes before TLS.
@@ -47,12 +47,22 @@ pub(super) struct Peer {
 pub(super) struct TcpAcceptor {
     admission: Arc<Admission>,
     proxy: Option<ProxyRules>,
+    /// The time that a request head may take.
+    head_within: Duration,
 }
 
 impl TcpAcceptor {
     /// `proxy` is given when every connection must begin with a PROXY header.
-    pub(super) fn new(admission: Arc<Admission>, proxy: Option<ProxyRules>) -> Self {
-        Self { admission, proxy }
+    pub(super) fn new(
+        admission: Arc<Admission>,
+        proxy: Option<ProxyRules>,
+        head_within: Duration,
+    ) -> Self {
+        Self {
+            admission,
+            proxy,
+            head_within,
+        }
     }
 
     async fn admit(self, mut tcp: TcpStream) -> io::Result<(TcpEdge, Peer)> {
@@ -68,17 +78,18 @@ impl TcpAcceptor {
         };
         let permit = Arc::new(self.admission.accept(address).map_err(io::Error::other)?);
         tune(&tcp)?;
-        let ambiguous = Ambiguous::default();
+        let notes = HeadNotes::default();
         let peer = Peer {
             address,
             permit: Arc::clone(&permit),
-            ambiguous: ambiguous.clone(),
+            notes: notes.clone(),
         };
         Ok((
             TcpEdge {
                 tcp,
                 permit,
-                ambiguous,
+                notes,
+                head_within: self.head_within,
             },
             peer,
         ))
@@ -124,7 +135,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for TcpAcceptor {
 pub(super) struct TcpEdge {
     tcp: TcpStream,
     permit: Arc<Permit>,
-    ambiguous: Ambiguous,
+    notes: HeadNotes,
+    head_within: Duration,
 }
 
 impl AsyncRead for TcpEdge {
@@ -253,7 +265,11 @@ pub(super) trait IntoEdge {
 impl IntoEdge for TcpEdge {
     fn into_edge(self, _: &Metrics) -> EdgeStream {
         self.permit.established();
-        EdgeStream::new(self.ambiguous.clone(), Connection::Plain(self))
+        EdgeStream::new(
+            self.notes.clone(),
+            self.head_within,
+            Connection::Plain(self),
+        )
     }
 }
 
@@ -261,7 +277,7 @@ impl IntoEdge for TlsStream<TcpEdge> {
     fn into_edge(self, metrics: &Metrics) -> EdgeStream {
         let (tcp, tls) = self.get_ref();
         tcp.permit.established();
-        let ambiguous = tcp.ambiguous.clone();
+        let (notes, head_within) = (tcp.notes.clone(), tcp.head_within);
         let version = match tls.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
             Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
@@ -271,7 +287,7 @@ impl IntoEdge for TlsStream<TcpEdge> {
             .tls_handshakes
             .get_or_create(&[("result", "ok"), ("version", version)])
             .inc();
-        EdgeStream::new(ambiguous, Connection::Tls(Box::new(self)))
+        EdgeStream::new(notes, head_within, Connection::Tls(Box::new(self)))
     }
 }
 
@@ -282,6 +298,7 @@ pub(super) struct EdgeStream {
     /// How many bytes of the preface have come; `DECIDED` when something else did.
     preface: u8,
     head: HeadWatch,
+    timer: HeadTimer,
 }
 
 enum Connection {
@@ -293,12 +310,18 @@ const PREFACE: &[u8] = b"PRI ";
 const DECIDED: u8 = u8::MAX;
 
 impl EdgeStream {
-    fn new(ambiguous: Ambiguous, connection: Connection) -> Self {
+    fn new(notes: HeadNotes, head_within: Duration, connection: Connection) -> Self {
         Self {
             connection,
             preface: 0,
-            head: HeadWatch::new(ambiguous),
+            head: HeadWatch::new(notes.clone()),
+            timer: HeadTimer::new(head_within, notes),
         }
+    }
+
+    /// The connection speaks WebSocket from here on.
+    pub(super) fn upgraded(&mut self) {
+        self.timer.stop();
     }
 
     fn watch_for_preface(&mut self, came: &[u8]) -> io::Result<()> {
@@ -332,10 +355,22 @@ impl AsyncRead for EdgeStream {
             Connection::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Connection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
         };
-        if matches!(polled, Poll::Ready(Ok(()))) {
-            let came = buf.filled().get(before..).unwrap_or_default();
-            self.watch_for_preface(came)?;
-            self.head.see(came);
+        match &polled {
+            Poll::Ready(Ok(())) => {
+                let came = buf.filled().get(before..).unwrap_or_default();
+                self.watch_for_preface(came)?;
+                self.head.see(came);
+                self.timer.came();
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                if self.timer.poll_late(cx).is_ready() {
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "a request head took too long",
+                    )));
+                }
+            }
         }
         polled
     }

@@ -279,7 +279,7 @@ async fn serve_public(
             within: limits.proxy_header,
             bytes_max: limits.proxy_header_bytes_max,
         });
-    let inner = TcpAcceptor::new(Arc::clone(&shared.admission), proxy);
+    let inner = TcpAcceptor::new(Arc::clone(&shared.admission), proxy, limits.header_read);
     let mut server = axum_server::from_tcp(listener)?
         .handle(Handle::with_control(control.clone()))
         .first_request_timeout(limits.header_read)
@@ -287,7 +287,8 @@ async fn serve_public(
     server
         .http_builder()
         .http1()
-        .header_read_timeout(limits.header_read)
+        // From the end of one answer: an idle connection. A head has its own time, see `head_watch`.
+        .header_read_timeout(limits.http_idle)
         .max_headers(limits.headers_max)
         .max_buf_size(limits.header_bytes_max)
         .keep_alive(true);

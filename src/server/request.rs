@@ -32,6 +32,7 @@ pub(super) async fn around(
     // See `head_watch`: what follows a coded body on its connection cannot be trusted to be a request.
     let coded = request.headers().contains_key(header::TRANSFER_ENCODING);
     let peer = request.extensions().get::<Peer>().cloned();
+    let serving = peer.as_ref().map(|peer| peer.notes.serve());
     let id = request_id(&shared, peer.as_ref(), request.headers());
     let mut response = match precheck::check(&request, &shared.head_rules)
         .and_then(|()| introduce(&shared, peer.as_ref(), &mut request))
@@ -43,7 +44,8 @@ pub(super) async fn around(
         .extensions_mut()
         .remove::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    if coded {
+    let surplus = peer.is_some_and(|peer| peer.permit.refusal().is_some());
+    if coded || surplus {
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -51,6 +53,7 @@ pub(super) async fn around(
     finish(&shared, &mut response, &id, &method);
     account(&shared, &route, &method, response.status(), began);
     tracing::debug!(request_id = %id, route, method = method.as_str(), status = response.status().as_u16(), "answered");
+    drop(serving);
     response
 }
 
@@ -67,7 +70,7 @@ pub(super) async fn remember_route(request: Request, next: Next) -> Response<Bod
 /// Finds the client's address and charges its bucket of requests.
 fn introduce(shared: &Shared, peer: Option<&Peer>, request: &mut Request) -> Result<(), Problem> {
     let peer = peer.ok_or_else(Problem::not_found)?;
-    if peer.ambiguous.is_set() {
+    if peer.notes.is_ambiguous() {
         return Err(precheck::ambiguous());
     }
     let lines: Vec<_> = request

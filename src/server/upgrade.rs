@@ -311,8 +311,10 @@ async fn run(shared: Arc<Shared>, arrived: Arrived, seat: Seat, on_upgrade: OnUp
         tracing::error!("the upgraded connection is not the edge's own");
         return;
     };
+    let mut edge = parts.io.into_inner();
+    edge.upgraded();
     let socket = WsSocket::new(
-        parts.io.into_inner(),
+        edge,
         parts.read_buf,
         shared.stream_rules.clone(),
         &shared.limits,
