@@ -205,6 +205,18 @@ impl Members {
         }
     }
 
+    /// Wakes the sessions of members that lag and have room, though nothing of theirs may wait.
+    pub(super) fn nudge_lagging(&self) {
+        if !self.any_lags() {
+            return;
+        }
+        for member in self.iter() {
+            if matches!(member.place, Place::Lag(_)) && member.outbox.is_half_empty() {
+                member.outbox.nudge();
+            }
+        }
+    }
+
     /// The member goes on from this cursor by itself.
     pub(super) fn fall_back(&mut self, key: MemberKey, cursor: Cursor) {
         if let Some(member) = self.get_mut(key) {

@@ -96,7 +96,7 @@ impl<'a> Slice<'a> {
                 *entries += 1;
                 *bytes += len;
             }
-            frames.extend(told_now.iter().map(|frame| Frame::clone(frame)));
+            frames.extend(told_now.iter().copied().cloned());
             true
         };
         let mut stream = Stream {

@@ -97,6 +97,8 @@ impl Hub {
             }
             limit = (limit * 2).min(LIMIT_MAX);
         }
+        // Who waited for this to come level is told so.
+        room.state.lock().members.nudge_lagging();
         room.changed.notify_waiters();
     }
 

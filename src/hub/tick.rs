@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::room_name::RoomId,
-    hub::{Hub, agenda::Job, members::Place, room::Room, sabotage::Sabotage},
+    hub::{Hub, agenda::Job, room::Room, sabotage::Sabotage},
     outbound::outbox::Outbox,
     protocol::codes::CloseCode,
 };
@@ -88,11 +88,7 @@ impl Hub {
     fn calm(&self, room: &Arc<Room>) {
         let mut state = room.state.lock();
         let all_told = room.tell_presence_again(&mut state, self);
-        for member in state.members.iter() {
-            if matches!(member.place, Place::Lag(_)) && member.outbox.is_half_empty() {
-                member.outbox.nudge();
-            }
-        }
+        state.members.nudge_lagging();
         if all_told && !state.members.any_lags() {
             room.restless.store(false, Ordering::Relaxed);
         }

@@ -97,7 +97,7 @@ mod tests {
             },
             prev,
             by,
-            remember: Duration::from_secs(60),
+            remember: Duration::from_mins(1),
             text_hash,
             checked: None,
             envelope: b"",

@@ -203,9 +203,7 @@ impl Outbox {
         if !fits(&mut state, len) {
             return Offer::Full;
         }
-        state
-            .queue
-            .extend(frames.iter().map(|frame| Frame::clone(frame)));
+        state.queue.extend(frames.iter().copied().cloned());
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {

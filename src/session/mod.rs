@@ -106,7 +106,9 @@ pub struct Session {
     exclusive: usize,
     /// Answers that were known at once.
     replies: Vec<Frame>,
-    catching_up: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Members that are being pulled, and which: each is pulled once at a time.
+    catching_up: FuturesUnordered<Pin<Box<dyn Future<Output = RoomId> + Send>>>,
+    pulled: Vec<RoomId>,
     timers: Timers,
     started: Instant,
     /// Bytes fed to the socket since it was last flushed.
@@ -141,6 +143,7 @@ impl Session {
             exclusive: 0,
             replies: Vec::new(),
             catching_up: FuturesUnordered::new(),
+            pulled: Vec::new(),
             started: now,
             unflushed: 0,
             batch: Vec::new(),
@@ -227,7 +230,8 @@ impl Session {
                 },
                 () = self.reader.ready(), if !flushing => if let Some(end) = self.deliver(socket) { return end },
                 Some(settled) = self.running.next() => if let Some(end) = self.settle(socket, settled) { return end },
-                Some(()) = self.catching_up.next() => self.catch_up(),
+                // Not pulled again at once: where it stopped for want of room or of the log, the outbox says when it is worth it.
+                Some(room) = self.catching_up.next() => self.pulled.retain(|other| *other != room),
                 event = std::future::poll_fn(|cx| socket.poll_event(cx, flushing, reading)) => {
                     if let Some(end) = self.on_event(socket, event) { return end }
                 }
@@ -302,12 +306,11 @@ impl Session {
 
     /// Members that fell back to their cursor go on from the log as soon as there is room in the outbox.
     fn catch_up(&mut self) {
-        if !self.catching_up.is_empty() {
-            return;
-        }
-        for membership in self.memberships.values() {
-            if membership.lags() {
-                self.catching_up.push(membership.catch_up().boxed());
+        for (room, membership) in &self.memberships {
+            if membership.lags() && !self.pulled.contains(room) {
+                let (room, pull) = (room.clone(), membership.catch_up());
+                self.pulled.push(room.clone());
+                self.catching_up.push(pull.map(|()| room).boxed());
             }
         }
     }

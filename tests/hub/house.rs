@@ -46,6 +46,7 @@ pub(super) struct House {
 }
 
 /// What the log of a house keeps.
+#[derive(Clone, Copy)]
 pub(super) struct Keeps(pub(super) u64);
 
 impl House {
@@ -209,9 +210,12 @@ impl Guest {
         let text = self.format == Format::Text;
         frames
             .iter()
-            .map(|frame| match text {
-                true => Value::from(frame.as_str()),
-                false => serde_json::from_str(frame.as_str()).expect("JSON"),
+            .map(|frame| {
+                if text {
+                    Value::from(frame.as_str())
+                } else {
+                    serde_json::from_str(frame.as_str()).expect("JSON")
+                }
             })
             .collect()
     }
@@ -245,7 +249,7 @@ pub(super) fn message(user: UserId, seq: u64, nick: Nickname, text: &str) -> New
             seq,
         },
         prev: seq - 1,
-        remember: Duration::from_secs(60),
+        remember: Duration::from_mins(1),
         text_hash: 0,
         nick,
         text: testing::text(text),

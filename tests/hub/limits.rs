@@ -34,7 +34,7 @@ async fn a_cold_room_comes_back_from_the_log() {
     let (membership, _) = alice.join("lobby", 0).await;
     alice.say("lobby", "one").await;
     membership.leave();
-    house.wait(Duration::from_secs(60)).await;
+    house.wait(Duration::from_mins(1)).await;
     assert_eq!(house.hub.rooms.len(), 0);
     let mut ghost = house.guest(9);
     ghost.say("lobby", "two").await;
@@ -48,7 +48,7 @@ async fn a_cold_room_comes_back_from_the_log() {
 #[tokio::test(start_paused = true)]
 async fn rings_hold_no_more_than_they_may() {
     let house = House::with(Keeps(1000), |settings| {
-        settings.ring_bytes_total_max = 40_000
+        settings.ring_bytes_total_max = 40_000;
     });
     let mut stays = Vec::new();
     for (n, room) in ["a", "b", "c", "d"].into_iter().enumerate() {

@@ -119,7 +119,7 @@ async fn when_the_node_is_full_the_fullest_are_closed_and_the_quick_are_served()
     let metrics = crate::telemetry::metrics::Metrics::new();
     let budget = OutboxBudget::new(100_000, &metrics);
     let house = House::with(Keeps(1000), |settings| {
-        settings.budget = Arc::clone(&budget)
+        settings.budget = Arc::clone(&budget);
     });
     let bounds = OutboxBounds {
         messages_max: 1000,

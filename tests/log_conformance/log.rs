@@ -94,7 +94,7 @@ pub(crate) async fn a_repeat_is_recognised_as_long_as_was_asked_and_no_longer(ma
     let world = make.make(Bounds::default());
     let sender = Sender::new(1);
     let what = Append {
-        remember: Duration::from_secs(60),
+        remember: Duration::from_mins(1),
         ..sender.numbered(1, 0, "hi")
     };
     world.placed("lobby", what).await;
@@ -317,11 +317,11 @@ pub(crate) async fn retention_by_count_moves_the_first_offset(make: &dyn Make) {
 
 pub(crate) async fn retention_by_time_forgets_what_is_older(make: &dyn Make) {
     let world = make.make(Bounds {
-        retention: Some(Duration::from_secs(3600)),
+        retention: Some(Duration::from_hours(1)),
         ..Bounds::default()
     });
     let at = world.fill("lobby", 3).await;
-    world.clock.advance(Duration::from_secs(3600));
+    world.clock.advance(Duration::from_hours(1));
     assert_eq!(world.before("lobby", None, 10).await.entries.len(), 3);
     world.clock.advance(Duration::from_millis(1));
     let page = world.read("lobby", &Cursor::at(Some(at[0])), 10).await;

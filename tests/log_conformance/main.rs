@@ -1,5 +1,7 @@
 //! One text for every engine: each sentence of the traits in `log/mod.rs` is a test here. An engine joins by a [`Make`].
 
+#![expect(clippy::panic, reason = "a test that cannot go on ends")]
+
 mod feed;
 mod log;
 mod seats;

@@ -207,10 +207,13 @@ pub(crate) async fn of_racing_claims_to_a_name_one_wins(make: &dyn Make) {
     }
 }
 
+/// The name that a person had, and the one that they have.
+type Line = (Option<String>, Option<String>);
+
 pub(crate) async fn the_feed_tells_what_others_see_and_nothing_else(make: &dyn Make) {
     let world = make.make(Bounds::default());
     let mut feed = world.engine.feed();
-    let mut change = || -> Option<(Vec<(Option<String>, Option<String>)>, u64)> {
+    let mut change = || -> Option<(Vec<Line>, u64)> {
         let mut items = drain(&mut feed);
         assert!(items.len() <= 1, "{items:?}");
         let Feed::Seats(name, change) = items.pop()? else {

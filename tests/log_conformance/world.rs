@@ -109,7 +109,7 @@ impl Sender {
             },
             prev,
             by: &self.by,
-            remember: Duration::from_secs(60),
+            remember: Duration::from_mins(1),
             text_hash: text.bytes().map(u32::from).sum(),
             checked: None,
             envelope: text.as_bytes(),

@@ -234,7 +234,7 @@ impl Client {
         let message = NewMessage {
             id,
             prev: seq - 1,
-            remember: Duration::from_secs(86_400),
+            remember: Duration::from_hours(24),
             text_hash: 0,
             nick: Nickname::generated(0),
             text: text(seq),

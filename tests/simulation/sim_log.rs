@@ -31,7 +31,10 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-use super::{scheduler::pauses, world::World};
+use super::{
+    scheduler::pauses,
+    world::{Fault, World},
+};
 
 /// A rule of the log, broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,44 +112,31 @@ impl SimLog {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         let world = &self.world;
-        let script = world.script;
-        let healed = world.healed();
-        if !healed {
-            let rooms = inner.rooms.len();
-            if rooms > 0 && script.trims && world.one_in(12) {
-                inner.trim(world);
-            }
-            if rooms > 0 && script.restarts && world.one_in(40) {
-                inner.restart(world);
-            }
-            if rooms > 0 && script.rolls_back && world.one_in(40) {
-                inner.roll_back(world, self.fault);
-            }
-            if rooms > 0 && script.wipes && world.one_in(150) {
-                inner.wipe(world);
-            }
-            if script.loses_feed
-                && world.one_in(10)
-                && let Some(item) = inner.under_way.pop_front()
-            {
-                world.trace(|| format!("lost {item:?}"));
-                inner.suspect();
-                return true;
-            }
-            let entries = |item: Option<&Feed>| matches!(item, Some(Feed::Entry(..)));
-            let both = entries(inner.under_way.front()) && entries(inner.under_way.get(1));
-            if script.shuffles_feed && both && world.one_in(4) {
-                inner.under_way.swap(0, 1);
-            }
-            if script.shuffles_feed
-                && world.one_in(6)
-                && let Some(Feed::Entry(room, entry)) = inner.under_way.front()
-            {
-                let again = Feed::Entry(room.clone(), entry.clone());
-                inner.under_way.push_back(again);
-            }
+        let rooms = !inner.rooms.is_empty();
+        if rooms && world.has(Fault::Trims) && world.one_in(12) {
+            inner.trim(world);
         }
-        if inner.owes_sound && (healed || world.one_in(20)) {
+        if rooms && world.has(Fault::Restarts) && world.one_in(40) {
+            inner.restart(world);
+        }
+        if rooms && world.has(Fault::RollsBack) && world.one_in(40) {
+            inner.roll_back(world, self.fault);
+        }
+        if rooms && world.has(Fault::Wipes) && world.one_in(150) {
+            inner.wipe(world);
+        }
+        if world.has(Fault::LosesFeed)
+            && world.one_in(10)
+            && let Some(item) = inner.under_way.pop_front()
+        {
+            world.trace(|| format!("lost {item:?}"));
+            inner.suspect();
+            return true;
+        }
+        if world.has(Fault::ShufflesFeed) {
+            inner.shuffle(world);
+        }
+        if inner.owes_sound && (world.healed() || world.one_in(20)) {
             inner.owes_sound = false;
             inner.under_way.push_back(Feed::Sound(Scope));
         }
@@ -175,7 +165,7 @@ impl SimLog {
 
     async fn wanders(&self) -> Result<(), Unavailable> {
         pauses(self.world.below(6)).await;
-        if !self.world.healed() && self.world.script.fails && self.world.one_in(12) {
+        if self.world.has(Fault::Fails) && self.world.one_in(12) {
             return Err(Unavailable {
                 retry_after: Duration::from_millis(200),
             });
@@ -277,6 +267,20 @@ impl Inner {
         self.owes_sound = true;
     }
 
+    /// Entries change places and come twice; changes of seats keep their order, as the trait says.
+    fn shuffle(&mut self, world: &World) {
+        let entry = |item: Option<&Feed>| matches!(item, Some(Feed::Entry(..)));
+        if entry(self.under_way.front()) && entry(self.under_way.get(1)) && world.one_in(4) {
+            self.under_way.swap(0, 1);
+        }
+        if world.one_in(6)
+            && let Some(Feed::Entry(room, entry)) = self.under_way.front()
+        {
+            let again = Feed::Entry(room.clone(), entry.clone());
+            self.under_way.push_back(again);
+        }
+    }
+
     fn trim(&mut self, world: &World) {
         let room = self.any_room(world);
         let kept = world.below(12);
@@ -342,13 +346,12 @@ impl RoomLog for SimLog {
                     retry_after: why.retry_after,
                 })
             })?;
-            let flaky = !self.world.healed() && self.world.script.fails;
-            if flaky && self.world.one_in(10) {
+            if self.world.has(Fault::Fails) && self.world.one_in(10) {
                 return Err(AppendError::Unknown); // and it is not there
             }
             let placed = self.place(room, &what);
             pauses(self.world.below(4)).await;
-            if flaky && self.world.one_in(10) {
+            if self.world.has(Fault::Fails) && self.world.one_in(10) {
                 return Err(AppendError::Unknown); // and it is there
             }
             placed

@@ -2,31 +2,50 @@
 
 use parking_lot::Mutex;
 
+/// A kind of fault that a run may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The store loses its tail.
+    RollsBack,
+    /// The store loses everything.
+    Wipes,
+    /// Retention takes entries.
+    Trims,
+    /// The feed has holes.
+    LosesFeed,
+    /// The feed comes twice and out of order.
+    ShufflesFeed,
+    /// Epochs begin without a loss.
+    Restarts,
+    /// Requests fail, and appends are unknown.
+    Fails,
+}
+
 /// Which faults a run has, drawn from its seed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Script {
-    pub(super) rolls_back: bool,
-    pub(super) wipes: bool,
-    pub(super) trims: bool,
-    pub(super) loses_feed: bool,
-    pub(super) shuffles_feed: bool,
-    pub(super) restarts: bool,
-    pub(super) fails: bool,
+    faults: Vec<Fault>,
     /// Steps before everything heals.
     pub(super) steps: u32,
 }
 
 impl Script {
     fn draw(rng: &mut fastrand::Rng) -> Self {
-        let mut one_in = |n: u32| rng.u32(..n) == 0;
+        let faults = [
+            (Fault::RollsBack, 2),
+            (Fault::Wipes, 6),
+            (Fault::Trims, 2),
+            (Fault::LosesFeed, 2),
+            (Fault::ShufflesFeed, 4),
+            (Fault::Restarts, 3),
+            (Fault::Fails, 3),
+        ];
         Self {
-            rolls_back: one_in(2),
-            wipes: one_in(6),
-            trims: one_in(2),
-            loses_feed: one_in(2),
-            shuffles_feed: one_in(4),
-            restarts: one_in(3),
-            fails: one_in(3),
+            faults: faults
+                .into_iter()
+                .filter(|(_, one_in)| rng.u32(..one_in) == 0)
+                .map(|(fault, _)| fault)
+                .collect(),
             steps: 150 + rng.u32(..450),
         }
     }
@@ -88,6 +107,11 @@ impl World {
                 broken: None,
             }),
         }
+    }
+
+    /// Whether this fault may happen now.
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.script.faults.contains(&fault) && !self.healed()
     }
 
     /// True once in `n` times.

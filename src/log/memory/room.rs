@@ -197,7 +197,7 @@ mod tests {
                 },
                 prev: 0,
                 by: &by,
-                remember: Duration::from_secs(60),
+                remember: Duration::from_mins(1),
                 text_hash: 0,
                 checked: None,
                 envelope: b"x",
