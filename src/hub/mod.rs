@@ -47,6 +47,7 @@ use crate::{
     domain::{entry::Entry, room_name::RoomId},
     hub::{
         agenda::{Agenda, Job},
+        ring::Ring,
         room::Room,
         rooms::{Full, Rooms},
         sabotage::Switch,
@@ -212,11 +213,8 @@ impl Hub {
     /// The room, alive on this node.
     fn open(&self, id: &RoomId) -> Result<Arc<Room>, Full> {
         let make = || {
-            Room::new(
-                id.clone(),
-                &self.ring_bytes,
-                self.metrics.slow_consumers.clone(),
-            )
+            let ring = Ring::new(&self.ring_bytes, self.engine.facts().retention_count);
+            Room::new(id.clone(), ring, self.metrics.slow_consumers.clone())
         };
         let room = self.rooms.open(id, make)?;
         self.count_rooms();

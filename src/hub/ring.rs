@@ -18,15 +18,19 @@ const RING_ENTRIES_MAX: usize = 1024;
 pub(super) struct Ring {
     entries: VecDeque<Arc<EntryFrames>>,
     cost: usize,
+    /// Entries that it holds at most: never more than the log keeps, or it would give what retention took.
+    entries_max: usize,
     /// The sum over all rings of the node.
     total: Arc<AtomicUsize>,
 }
 
 impl Ring {
-    pub(super) fn new(total: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(total: &Arc<AtomicUsize>, retention_count: u64) -> Self {
         Self {
             entries: VecDeque::new(),
             cost: 0,
+            entries_max: usize::try_from(retention_count)
+                .map_or(RING_ENTRIES_MAX, |count| count.min(RING_ENTRIES_MAX)),
             total: Arc::clone(total),
         }
     }
@@ -44,7 +48,7 @@ impl Ring {
     pub(super) fn push(&mut self, entry: Arc<EntryFrames>) {
         self.add(entry.cost());
         self.entries.push_back(entry);
-        if self.entries.len() > RING_ENTRIES_MAX
+        if self.entries.len() > self.entries_max
             && let Some(oldest) = self.entries.pop_front()
         {
             self.sub(oldest.cost());
@@ -54,7 +58,7 @@ impl Ring {
     /// Adds what lies directly below, as far as there is room.
     pub(super) fn push_below(&mut self, entries: Vec<Arc<EntryFrames>>) {
         for entry in entries.into_iter().rev() {
-            if self.entries.len() >= RING_ENTRIES_MAX {
+            if self.entries.len() >= self.entries_max {
                 break;
             }
             self.add(entry.cost());
@@ -64,7 +68,7 @@ impl Ring {
 
     /// `missing` entries below the oldest, if there is room for all of them.
     pub(super) fn could_take(&self, missing: u64) -> Option<u32> {
-        let room = RING_ENTRIES_MAX.saturating_sub(self.entries.len());
+        let room = self.entries_max.saturating_sub(self.entries.len());
         u32::try_from(missing)
             .ok()
             .filter(|few| usize::try_from(*few).is_ok_and(|few| few <= room))

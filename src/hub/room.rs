@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -99,14 +99,14 @@ pub(super) enum Located {
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId, ring_bytes: &Arc<AtomicUsize>, slow_consumers: Gauge) -> Self {
+    pub(super) fn new(id: RoomId, ring: Ring, slow_consumers: Gauge) -> Self {
         Self {
             id,
             state: Mutex::new(State {
                 known: false,
                 listed: false,
                 cursor: Cursor::default(),
-                ring: Ring::new(ring_bytes),
+                ring,
                 first_kept: 1,
                 sync: None,
                 backfill: None,

@@ -69,15 +69,16 @@ fn authorization(headers: &HeaderMap) -> Vec<&[u8]> {
         .collect()
 }
 
+/// All 401s read alike.
+pub(super) const INVALID: &str = "The request carries no credential that is valid here.";
+
 fn refuse(error: CredentialError) -> Problem {
     match error {
         // RFC 6750 §3.1: no error attribute when the request carries no credential.
-        CredentialError::Missing => Problem::new(
-            StatusCode::UNAUTHORIZED,
-            ErrorCode::Unauthorized,
-            "The request carries no credential.",
-        )
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        CredentialError::Missing => {
+            Problem::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, INVALID)
+                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        }
         CredentialError::Several => {
             Problem::bad_request("The request carries more than one credential.")
         }

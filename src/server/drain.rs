@@ -44,6 +44,7 @@ pub enum Drained {
 #[derive(Debug)]
 pub(super) struct Drain {
     draining: AtomicBool,
+    closed: AtomicBool,
     rules: DrainRules,
     /// One task a session.
     pub(super) sessions: TaskTracker,
@@ -56,6 +57,7 @@ impl Drain {
     pub(super) fn new(rules: DrainRules, metrics: Arc<Metrics>) -> Self {
         Self {
             draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             rules,
             sessions: TaskTracker::new(),
             loops: TaskTracker::new(),
@@ -66,6 +68,11 @@ impl Drain {
     /// From the first stop signal on.
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether new sessions are refused: after `delay`, when proxies have seen that the probes say no.
+    pub(super) fn refuses(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// When a client that was refused because of the drain may try again: other nodes take it at once.
@@ -83,6 +90,7 @@ impl Drain {
             () = tokio::time::sleep_until(until) => {}
             () = hard.cancelled() => {}
         }
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Ends the sessions one after the other, in random order over `spread`, each with its own hint when to come back.
@@ -141,8 +149,15 @@ async fn wait(
     tasks.close();
     tokio::select! {
         () = tasks.wait() => Drained::Clean,
-        () = tokio::time::sleep_until(deadline) => Drained::Cut { sessions: registry.len() },
-        () = hard.cancelled() => Drained::Cut { sessions: registry.len() },
+        () = tokio::time::sleep_until(deadline) => cut(registry),
+        () = hard.cancelled() => cut(registry),
+    }
+}
+
+fn cut(registry: &Registry) -> Drained {
+    match registry.len() {
+        0 => Drained::Clean,
+        sessions => Drained::Cut { sessions },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{problem::Problem, state::Shared};
+use super::{credential::INVALID, problem::Problem, state::Shared};
 use crate::{
     admission::{client_ip::Client, refusal::Refusal},
     auth::{credential::Credential, error::AuthError, identity::Identity},
@@ -56,12 +56,7 @@ fn of_auth(error: &AuthError) -> Problem {
 }
 
 fn invalid_token(code: ErrorCode) -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        code,
-        "The credential is not valid here.",
-    )
-    .header(
+    Problem::new(StatusCode::UNAUTHORIZED, code, INVALID).header(
         header::WWW_AUTHENTICATE,
         HeaderValue::from_static("Bearer error=\"invalid_token\""),
     )

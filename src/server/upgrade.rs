@@ -116,7 +116,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Drain, caps and rates: what costs least to refuse.
 fn admit(shared: &Shared, client: &Client) -> Result<Seat, Problem> {
-    if shared.drain.is_draining() {
+    if shared.drain.refuses() {
         return Err(Problem::unavailable(shared.drain.retry_after()));
     }
     shared

@@ -1,7 +1,9 @@
 //! The promises of SECURITY.md, each in a file of its own, against the real gateway over real TLS and real sockets.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test spawns its own tasks; no drain waits for them"
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test spawns tasks that no drain waits for, ends where it must not go on, and is nobody's library"
 )]
 
 mod support;

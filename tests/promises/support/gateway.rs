@@ -36,7 +36,8 @@ pub struct TestGateway {
     pub admin: SocketAddr,
     pub provider: Provider,
     pub metrics: Arc<Metrics>,
-    pub directory: tempfile::TempDir,
+    /// Its files; gone with it.
+    _directory: tempfile::TempDir,
     connector: TlsConnector,
     stop: Stop,
     serving: Option<tokio::task::JoinHandle<Result<Drained, ServeError>>>,
@@ -66,7 +67,7 @@ impl TestGateway {
             admin,
             provider,
             metrics,
-            directory,
+            _directory: directory,
             connector: connector(root),
             stop,
             serving,
