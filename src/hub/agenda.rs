@@ -16,7 +16,7 @@ use tokio::{
 use crate::{domain::room_name::RoomId, hub::room::Room};
 
 /// One thing to do. Each is bounded by what asks for it: a room has at most one sync, one backfill and one presence frame
-/// planned, a membership at most one leave.
+/// planned, and never more looks at its departures than it has seats to give back.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Read the log until the room is level with it.
@@ -25,8 +25,8 @@ pub(super) enum Job {
     Backfill(Arc<Room>),
     /// Tell the members who came and went.
     Presence(Arc<Room>),
-    /// Give the seat with this ticket back.
-    Leave(Arc<Room>, u64),
+    /// Give seats back.
+    Leave(Arc<Room>),
     /// Relay to every node.
     Cast(RoomId, Bytes),
     /// Compare all rooms with the log: the feed had a hole.

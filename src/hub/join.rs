@@ -145,7 +145,7 @@ impl Hub {
         };
         let key = joining.run().await?;
         guard.keep();
-        self.release_held(&room, grant.user());
+        room.release_held(self, grant.user());
         Ok(Membership::new(self, &room, key, &shared))
     }
 }

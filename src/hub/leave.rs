@@ -11,44 +11,120 @@ use crate::{
         Hub,
         agenda::Job,
         members::MemberShared,
-        room::{Departing, Room},
+        room::{Room, State},
     },
     log::Unavailable,
 };
 
-impl Hub {
-    /// Gives the seat with this ticket back, unless its person came back in time.
-    pub(super) async fn give_back(self: Arc<Self>, room: Arc<Room>, ticket: u64) {
-        let session = {
-            let mut state = room.state.lock();
-            let planned = state
-                .departing
-                .iter_mut()
-                .find(|departing| departing.ticket == ticket && !departing.running);
-            let Some(planned) = planned else {
-                return;
-            };
-            planned.running = true;
-            planned.session
-        };
-        let left = self.engine.leave(&room.id, session).await;
-        let mut state = room.state.lock();
+/// The seats of a room that will be given back, unless their people return.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    seats: Vec<Departing>,
+    /// When the agenda will look at them. A time is added only when it is earlier than all others, so there are never more
+    /// than there are seats.
+    planned: Vec<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Departing {
+    session: SessionId,
+    user: UserId,
+    due: Instant,
+    /// The engine has been asked.
+    running: bool,
+}
+
+impl Departures {
+    fn of(&self, session: SessionId) -> Option<&Departing> {
+        self.seats.iter().find(|seat| seat.session == session)
+    }
+
+    /// What is due, which from now on is running.
+    fn begin(&mut self, now: Instant) -> Vec<SessionId> {
+        self.planned.retain(|at| *at > now);
+        let due = |seat: &&mut Departing| seat.due <= now && !seat.running;
+        self.seats
+            .iter_mut()
+            .filter(due)
+            .map(|seat| {
+                seat.running = true;
+                seat.session
+            })
+            .collect()
+    }
+
+    fn end(&mut self, session: SessionId, left: Result<(), Unavailable>) {
         match left {
-            Ok(()) => state
-                .departing
-                .retain(|departing| departing.ticket != ticket),
+            Ok(()) => self.seats.retain(|seat| seat.session != session),
             Err(Unavailable { retry_after }) => {
-                for departing in &mut state.departing {
-                    departing.running &= departing.ticket != ticket;
+                for seat in self.seats.iter_mut().filter(|seat| seat.session == session) {
+                    seat.running = false;
+                    seat.due = Instant::now() + retry_after;
                 }
-                self.agenda.at(
-                    Instant::now() + retry_after,
-                    Job::Leave(Arc::clone(&room), ticket),
-                );
             }
         }
-        drop(state);
-        room.changed.notify_waiters();
+    }
+
+    /// When the agenda has to look again, if it does not do so by then anyway.
+    fn plan(&mut self) -> Option<Instant> {
+        let waiting = self.seats.iter().filter(|seat| !seat.running);
+        let due = waiting.map(|seat| seat.due).min()?;
+        let is_first = self.planned.iter().all(|at| *at > due);
+        is_first.then(|| {
+            self.planned.push(due);
+            due
+        })
+    }
+}
+
+impl Room {
+    /// Gives a seat back after this time.
+    pub(super) fn depart(
+        self: &Arc<Self>,
+        hub: &Hub,
+        state: &mut State,
+        shared: &MemberShared,
+        hold: Duration,
+    ) {
+        state.departures.seats.push(Departing {
+            session: shared.session,
+            user: shared.user,
+            due: Instant::now() + hold,
+            running: false,
+        });
+        self.plan_departures(hub, state);
+    }
+
+    fn plan_departures(self: &Arc<Self>, hub: &Hub, state: &mut State) {
+        if let Some(at) = state.departures.plan() {
+            hub.agenda.at(at, Job::Leave(Arc::clone(self)));
+        }
+    }
+
+    /// This person is here again, so the seats of their lost sockets need not be kept any longer. In this order nobody sees
+    /// them go.
+    pub(super) fn release_held(self: &Arc<Self>, hub: &Hub, user: UserId) {
+        let mut state = self.state.lock();
+        for seat in &mut state.departures.seats {
+            if seat.user == user {
+                seat.due = Instant::now();
+            }
+        }
+        self.plan_departures(hub, &mut state);
+    }
+}
+
+impl Hub {
+    /// Gives back what is due.
+    pub(super) async fn give_back(self: Arc<Self>, room: Arc<Room>) {
+        let due = room.state.lock().departures.begin(Instant::now());
+        for session in due {
+            let left = self.engine.leave(&room.id, session).await;
+            room.state.lock().departures.end(session, left);
+            room.changed.notify_waiters();
+        }
+        let mut state = room.state.lock();
+        room.plan_departures(&self, &mut state);
     }
 
     /// This session enters again: what it was about to give back it keeps. An engine that has been asked is waited for, or
@@ -58,29 +134,13 @@ impl Hub {
             let changed = room.changed.notified();
             {
                 let mut state = room.state.lock();
-                state
-                    .departing
-                    .retain(|departing| departing.session != session || departing.running);
-                if !state
-                    .departing
-                    .iter()
-                    .any(|departing| departing.session == session)
-                {
+                let seats = &mut state.departures.seats;
+                seats.retain(|seat| seat.session != session || seat.running);
+                if state.departures.of(session).is_none() {
                     return;
                 }
             }
             changed.await;
-        }
-    }
-
-    /// This person is here again, so the seats of their lost sockets need not be kept any longer. In this order nobody sees
-    /// them go.
-    pub(super) fn release_held(&self, room: &Arc<Room>, user: UserId) {
-        let state = room.state.lock();
-        let held = |departing: &&Departing| departing.user == user && !departing.running;
-        for departing in state.departing.iter().filter(held) {
-            self.agenda
-                .now(Job::Leave(Arc::clone(room), departing.ticket));
         }
     }
 }

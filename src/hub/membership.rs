@@ -1,6 +1,9 @@
 //! A session's membership in a room, given back by `Drop` on every path.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -8,9 +11,8 @@ use crate::{
     domain::{ids::SessionId, nickname::Nickname, room_name::RoomId},
     hub::{
         Hub,
-        agenda::Job,
         members::{MemberKey, MemberShared},
-        room::{Departing, Room},
+        room::Room,
     },
 };
 
@@ -99,31 +101,10 @@ impl Drop for Membership {
             self.room.restless.store(false, Ordering::Relaxed);
         }
         let hold = if self.leaves {
-            std::time::Duration::ZERO
+            Duration::ZERO
         } else {
             self.hub.settings.presence_hold
         };
         self.room.depart(&self.hub, &mut state, &self.shared, hold);
-    }
-}
-
-impl Room {
-    /// Plans to give a seat back.
-    pub(super) fn depart(
-        self: &Arc<Self>,
-        hub: &Hub,
-        state: &mut crate::hub::room::State,
-        shared: &MemberShared,
-        hold: std::time::Duration,
-    ) {
-        let ticket = state.ticket();
-        state.departing.push(Departing {
-            ticket,
-            session: shared.session,
-            user: shared.user,
-            running: false,
-        });
-        hub.agenda
-            .at(Instant::now() + hold, Job::Leave(Arc::clone(self), ticket));
     }
 }

@@ -148,7 +148,7 @@ impl Hub {
         match job {
             Job::Sync(room) => Some(self.guarded(&room, hub.sync(Arc::clone(&room)))),
             Job::Backfill(room) => Some(self.guarded(&room, hub.backfill(Arc::clone(&room)))),
-            Job::Leave(room, ticket) => Some(Box::pin(hub.give_back(room, ticket))),
+            Job::Leave(room) => Some(Box::pin(hub.give_back(room))),
             Job::Cast(room, body) => {
                 Some(Box::pin(async move { hub.engine.cast(&room, body).await }))
             }

@@ -155,7 +155,7 @@ impl Hub {
     /// Reads who is in a room, as the ground that later changes stand on: before the first member, and after a hole in the
     /// feed.
     pub(super) async fn list_people(&self, room: &Arc<Room>) -> Result<(), Unavailable> {
-        room.state.lock().presence.roll.begin_listing();
+        let listing = room.state.lock().presence.roll.begin_listing();
         let list = self
             .engine
             .list(&room.id, self.settings.members_page_max)
@@ -163,11 +163,11 @@ impl Hub {
         let mut state = room.state.lock();
         match list {
             Ok((count, seats)) => {
-                state.presence.roll.listed(count, seats);
+                state.presence.roll.listed(listing, count, seats);
                 state.listed = true;
             }
             Err(why) => {
-                state.presence.roll.end_listing();
+                state.presence.roll.end_listing(listing);
                 return Err(why);
             }
         }

@@ -37,8 +37,16 @@ pub(super) struct Roll {
     sent: u64,
     /// Batches that some member has not been told yet, oldest first.
     journal: VecDeque<Batch>,
-    /// While the list is read, what the feed brings: it is applied again after it.
-    listing: Option<Vec<SeatsChange>>,
+    /// While lists are read, what the feed brings: it is applied again after them.
+    heard: Vec<SeatsChange>,
+    /// How many lists are being read.
+    listings: usize,
+}
+
+/// A list is being read: what came since is applied after it.
+#[derive(Debug)]
+pub(super) struct Listing {
+    since: usize,
 }
 
 /// A person whose line changed since the last frame.
@@ -83,9 +91,13 @@ impl Roll {
 
     /// Takes note of a change.
     pub(super) fn note(&mut self, change: &SeatsChange) {
-        if let Some(listing) = &mut self.listing {
-            listing.push(change.clone());
+        if self.listings > 0 {
+            self.heard.push(change.clone());
         }
+        self.apply(change);
+    }
+
+    fn apply(&mut self, change: &SeatsChange) {
         let comes = matches!(change.people.as_slice(), [person] if person.was.is_none());
         self.newcomer = Some(change.session).filter(|_| comes && !self.has_news());
         for person in &change.people {
@@ -112,19 +124,25 @@ impl Roll {
             });
     }
 
-    /// From here on changes are also kept, until the list has come.
-    pub(super) fn begin_listing(&mut self) {
-        self.listing = Some(Vec::new());
+    /// A list is asked for: from here on changes are also kept.
+    pub(super) fn begin_listing(&mut self) -> Listing {
+        self.listings += 1;
+        Listing {
+            since: self.heard.len(),
+        }
     }
 
-    /// There is no list after all.
-    pub(super) fn end_listing(&mut self) {
-        self.listing = None;
+    /// There is no list after all, or it has been applied.
+    pub(super) fn end_listing(&mut self, _listing: Listing) {
+        self.listings -= 1;
+        if self.listings == 0 {
+            self.heard = Vec::new();
+        }
     }
 
     /// Takes the engine's list as the truth and tells all of it: after a hole in the feed nobody knows what members believe.
     /// A list that was cut names only some: nobody is taken for gone.
-    pub(super) fn listed(&mut self, count: u64, seats: Vec<Seat>) {
+    pub(super) fn listed(&mut self, listing: Listing, count: u64, seats: Vec<Seat>) {
         let complete = seats.len() as u64 == count;
         let mut gone: HashMap<UserId, Nickname> = if complete {
             self.known.clone()
@@ -147,10 +165,12 @@ impl Roll {
             });
         }
         self.count = count;
-        for change in self.listing.take().unwrap_or_default() {
-            self.note(&change);
+        let since: Vec<SeatsChange> = self.heard.iter().skip(listing.since).cloned().collect();
+        for change in &since {
+            self.apply(change);
         }
         self.newcomer = None;
+        self.end_listing(listing);
     }
 
     /// Forgets what is to be told: there is nobody to tell.
@@ -359,16 +379,34 @@ mod tests {
         roll.note(&change(1, None, Some("Alice"), 1));
         roll.note(&change(2, None, Some("Bob"), 2));
         roll.batch();
-        roll.begin_listing();
+        let listing = roll.begin_listing();
         roll.note(&change(3, None, Some("Carol"), 2));
         let seat = Seat {
             session: session(2),
             user: testing::user(2),
             nick: name("Bob"),
         };
-        roll.listed(1, vec![seat]);
+        roll.listed(listing, 1, vec![seat]);
         roll.batch();
         assert_eq!(told(&roll, 1, 9), json!([["Bob", "Carol"], ["Alice"], 2]));
+    }
+
+    #[test]
+    fn an_older_list_that_comes_last_takes_nothing_back() {
+        let mut roll = Roll::default();
+        let older = roll.begin_listing(); // nobody is there
+        roll.note(&change(1, None, Some("Alice"), 1));
+        let newer = roll.begin_listing(); // Alice is
+        roll.note(&change(2, None, Some("Bob"), 2));
+        let seat = Seat {
+            session: session(1),
+            user: testing::user(1),
+            nick: name("Alice"),
+        };
+        roll.listed(newer, 1, vec![seat]);
+        roll.listed(older, 0, Vec::new());
+        roll.batch();
+        assert_eq!(told(&roll, 0, 9), json!([["Alice", "Bob"], [], 2]));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! One room of this node: the head that it knows, the ring of newest entries, its members. All of it under one lock that is
 //! never held across an await; `append` and going live take the same one, so nothing can fall between them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -11,16 +14,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    domain::{
-        cursor::Cursor,
-        entry::Entry,
-        ids::{SessionId, UserId},
-        position::Position,
-        room_name::RoomId,
-    },
+    domain::{cursor::Cursor, entry::Entry, position::Position, room_name::RoomId},
     hub::{
         Hub,
         agenda::Job,
+        leave::Departures,
         members::{MemberShared, Members},
         presence::RoomPresence,
         ring::Ring,
@@ -30,6 +28,9 @@ use crate::{
     },
     outbound::entry_frames::{EntryFrames, Format},
 };
+
+/// A room without anybody goes cold after this time.
+const COLD_AFTER: Duration = Duration::from_secs(30);
 
 /// A room.
 #[derive(Debug)]
@@ -61,26 +62,15 @@ pub(super) struct State {
     pub(super) sync: Option<SyncBuffer>,
     pub(super) backfill: Option<u32>,
     /// The log could not be read the last time.
-    pub(super) outage: Option<std::time::Duration>,
+    pub(super) outage: Option<Duration>,
     pub(super) members: Members,
     /// Whose seats are being taken: a claim may displace their names already.
     pub(super) entering: Vec<Arc<MemberShared>>,
     pub(super) presence: RoomPresence,
-    pub(super) departing: Vec<Departing>,
-    next_ticket: u64,
+    pub(super) departures: Departures,
     pub(super) typing: TypingBrake,
     /// Since when nobody is here.
     pub(super) idle_since: Instant,
-}
-
-/// A seat that will be given back unless its person returns.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Departing {
-    pub(super) ticket: u64,
-    pub(super) session: SessionId,
-    pub(super) user: UserId,
-    /// The engine has been asked.
-    pub(super) running: bool,
 }
 
 /// Where a position stands in what this node knows of a room.
@@ -114,8 +104,7 @@ impl Room {
                 members: Members::new(slow_consumers),
                 entering: Vec::new(),
                 presence: RoomPresence::default(),
-                departing: Vec::new(),
-                next_ticket: 0,
+                departures: Departures::default(),
                 typing: TypingBrake::default(),
                 idle_since: Instant::now(),
             }),
@@ -183,6 +172,12 @@ impl Room {
     /// Nobody is here any more.
     pub(super) fn wants_nothing(&self) {
         self.formats.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether nobody has been here for so long that the room may go.
+    pub(super) fn is_cold(&self) -> bool {
+        let state = self.state.lock();
+        !state.is_used() && state.sync.is_none() && state.idle_since.elapsed() >= COLD_AFTER
     }
 
     /// The ring was of use.
@@ -262,12 +257,6 @@ impl State {
         self.listed = false;
         self.cursor = Cursor::default();
         self.ring.clear();
-    }
-
-    /// A number for a seat that is to be given back.
-    pub(super) fn ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
     }
 
     /// An entry that came before must be the one that came before.

@@ -67,18 +67,25 @@ impl Rooms {
         Ok(room)
     }
 
-    /// Forgets the room if nobody but the table holds it and `idle` agrees. Whoever finds a room does so under the lock that
-    /// is held here.
-    pub(super) fn close_if(&self, id: &RoomId, idle: impl FnOnce(&Room) -> bool) -> bool {
-        let mut shard = self.shard(id).lock();
-        let unused = shard
-            .get(id)
-            .is_some_and(|room| Arc::strong_count(room) == 1 && idle(room));
-        if unused {
-            shard.remove(id);
-            self.len.fetch_sub(1, Ordering::Relaxed);
+    /// Goes through one part of the rooms, of as many parts as there are: forgets those that nobody but the table holds and
+    /// that are `idle`, and returns those that `want` to be looked after. Whoever finds a room does so under the lock that is
+    /// held here, so none is forgotten under somebody's hands.
+    pub(super) fn sweep(
+        &self,
+        part: usize,
+        parts: usize,
+        idle: impl Fn(&Room) -> bool,
+        want: impl Fn(&Room) -> bool,
+    ) -> Vec<Arc<Room>> {
+        let mut wanting = Vec::new();
+        for shard in self.shards.iter().skip(part).step_by(parts) {
+            let mut shard = shard.lock();
+            let before = shard.len();
+            shard.retain(|_, room| !(Arc::strong_count(room) == 1 && idle(room)));
+            self.len.fetch_sub(before - shard.len(), Ordering::Relaxed);
+            wanting.extend(shard.values().filter(|room| want(room)).map(Arc::clone));
         }
-        unused
+        wanting
     }
 
     /// Forgets this very room, whoever holds it: it is broken, and the next one who asks gets it anew from the log.
@@ -93,15 +100,12 @@ impl Rooms {
         }
     }
 
-    /// All rooms, by name, so that what is done to all is done in one order.
+    /// All rooms.
     pub(super) fn all(&self) -> Vec<Arc<Room>> {
-        let mut rooms: Vec<Arc<Room>> = self
-            .shards
+        self.shards
             .iter()
             .flat_map(|shard| shard.lock().values().map(Arc::clone).collect::<Vec<_>>())
-            .collect();
-        rooms.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-        rooms
+            .collect()
     }
 
     fn shard(&self, id: &RoomId) -> &Mutex<Shard> {

@@ -2,6 +2,7 @@
 //! hold too much.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -16,10 +17,8 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_millis(250);
-/// Rooms are looked at at every fourth tick.
-const SWEEP_EVERY: u64 = 4;
-/// A room without anybody goes cold after this time.
-const COLD_AFTER: Duration = Duration::from_secs(30);
+/// A tick looks at every fourth shard of the rooms: each is looked at once a second.
+const SWEEP_PARTS: u8 = 4;
 /// Rooms of one question to the log.
 const HEADS_AT_ONCE: usize = 256;
 
@@ -31,8 +30,9 @@ impl Hub {
         if surplus > 0 {
             self.close_fullest(surplus);
         }
-        if tick.is_multiple_of(SWEEP_EVERY) {
-            self.sweep();
+        self.sweep(usize::try_from(tick % u64::from(SWEEP_PARTS)).expect("below 4"));
+        if self.ring_bytes.load(Ordering::Relaxed) > self.settings.ring_bytes_total_max {
+            self.thin_rings();
         }
     }
 
@@ -41,26 +41,27 @@ impl Hub {
         let mut outboxes: Vec<(usize, Outbox)> = Vec::new();
         for room in self.rooms.all() {
             let state = room.state.lock();
-            let held = state
-                .members
-                .iter()
-                .map(|member| (member.outbox.bytes_held(), &member.outbox));
-            outboxes.extend(
-                held.filter(|(bytes, _)| *bytes > 0)
-                    .map(|(bytes, outbox)| (bytes, outbox.clone())),
-            );
+            let held = state.members.iter().map(|member| {
+                let outbox = member.outbox.clone();
+                (outbox.bytes_held(), outbox)
+            });
+            outboxes.extend(held.filter(|(bytes, _)| *bytes > 0));
         }
         outboxes.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        // A session in several rooms stands there several times.
+        let mut seen = HashSet::new();
+        outboxes.retain(|(_, outbox)| seen.insert(outbox.id()));
         let (mut freed, mut closed) = (0, 0_u32);
         for (bytes, outbox) in outboxes {
             if freed >= surplus {
                 break;
             }
-            // A session in several rooms stands here several times, and is ended once.
-            if outbox.end(CloseCode::SlowConsumer) {
-                freed += bytes;
-                closed += 1;
-            }
+            // Whoever was told before is on the way out, and counts.
+            closed += u32::from(outbox.end(CloseCode::SlowConsumer));
+            freed += bytes;
+        }
+        if closed == 0 {
+            return;
         }
         tracing::warn!(
             closed,
@@ -68,18 +69,13 @@ impl Hub {
         );
     }
 
-    fn sweep(&self) {
-        let rooms = self.rooms.all();
-        for room in &rooms {
-            if room.restless.load(Ordering::Relaxed) {
-                self.guard(room, || self.calm(room));
-            }
-        }
-        self.thin_rings(&rooms);
-        let ids: Vec<RoomId> = rooms.iter().map(|room| room.id.clone()).collect();
-        drop(rooms);
-        for id in ids {
-            self.close_if_cold(&id);
+    fn sweep(&self, part: usize) {
+        let restless = |room: &Room| room.restless.load(Ordering::Relaxed);
+        let wanting = self
+            .rooms
+            .sweep(part, usize::from(SWEEP_PARTS), Room::is_cold, restless);
+        for room in wanting {
+            self.guard(&room, || self.calm(&room));
         }
         self.count_rooms();
     }
@@ -95,26 +91,16 @@ impl Hub {
     }
 
     /// Empties the rings that were used least recently, down to seven eighths of what is allowed.
-    fn thin_rings(&self, rooms: &[Arc<Room>]) {
-        let max = self.settings.ring_bytes_total_max;
-        if self.ring_bytes.load(Ordering::Relaxed) <= max {
-            return;
-        }
-        let mut rooms: Vec<&Arc<Room>> = rooms.iter().collect();
+    fn thin_rings(&self) {
+        let enough = self.settings.ring_bytes_total_max / 8 * 7;
+        let mut rooms = self.rooms.all();
         rooms.sort_by_key(|room| room.touched.load(Ordering::Relaxed));
         for room in rooms {
-            if self.ring_bytes.load(Ordering::Relaxed) <= max / 8 * 7 {
+            if self.ring_bytes.load(Ordering::Relaxed) <= enough {
                 return;
             }
             room.state.lock().ring.clear();
         }
-    }
-
-    fn close_if_cold(&self, id: &RoomId) {
-        self.rooms.close_if(id, |room| {
-            let state = room.state.lock();
-            !state.is_used() && state.sync.is_none() && state.idle_since.elapsed() >= COLD_AFTER
-        });
     }
 
     /// Compares every room with the log, after a hole in the feed.

@@ -47,7 +47,7 @@ struct Broken {
     log: Option<LogFault>,
 }
 
-/// Schedules of a test run. A rule that is broken falls long before the last of them.
+/// Schedules of a test run, unless `WARDROOM_SIM_SEEDS` says how many. A rule that is broken falls long before the last.
 const SEEDS: u64 = 3000;
 /// Virtual time after healing, in which everything must come right: 20 s is the promise, and much less is needed.
 const HEALING: Duration = Duration::from_secs(6);
@@ -238,7 +238,10 @@ fn search(count: u64, broken: Broken) -> Result<Happened, (u64, String)> {
 
 #[test]
 fn no_schedule_loses_doubles_or_hides_an_entry() {
-    match search(SEEDS, Broken::default()) {
+    match search(
+        asked("WARDROOM_SIM_SEEDS").unwrap_or(SEEDS),
+        Broken::default(),
+    ) {
         Err((seed, found)) => panic!("seed {seed}: {found}"),
         Ok(sum) => {
             println!("{sum:?}");
@@ -293,9 +296,17 @@ fn each_broken_rule_of_the_log_is_noticed() {
 /// `WARDROOM_SIM_SEED=173 cargo test --lib one_seed -- --nocapture` shows what happens in a schedule.
 #[test]
 fn one_seed_can_be_looked_at() {
-    #[expect(clippy::disallowed_methods, reason = "a person's question to a test")]
-    let asked = std::env::var("WARDROOM_SIM_SEED");
-    let seed = asked.ok().and_then(|seed| seed.parse().ok());
+    let seed = asked("WARDROOM_SIM_SEED");
     let found = run(seed.unwrap_or(0), Broken::default(), seed.is_some());
     assert!(found.is_ok(), "{found:?}");
+    let again = run(seed.unwrap_or(0), Broken::default(), false);
+    assert_eq!(found, again, "a seed is a schedule");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a person asks of a test is no configuration"
+)]
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }

@@ -52,7 +52,7 @@ impl Script {
 }
 
 /// What happened so far, for judging what clients are told.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Happened {
     pub(super) rollbacks: u32,
     pub(super) wipes: u32,
