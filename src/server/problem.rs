@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use crate::protocol::codes::ErrorCode;
 
+/// The media type of RFC 9457 §3.
+pub(super) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
 /// An answer that says no.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
@@ -125,10 +128,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
         if let Some(after) = self.retry_after {
             // Whole seconds, rounded up: a client that comes back too early is refused again.
             headers.insert(

@@ -13,7 +13,14 @@ use axum::{
 use data_encoding::BASE32_NOPAD;
 use tokio::time::Instant;
 
-use super::{edge::Peer, precheck, problem::Problem, refusal, state::Shared};
+use super::{
+    cors,
+    edge::Peer,
+    precheck,
+    problem::{self, Problem},
+    refusal,
+    state::Shared,
+};
 use crate::{auth::random, protocol::codes::ErrorCode};
 
 /// The path of upgrades.
@@ -38,7 +45,13 @@ pub(super) async fn around(
         .and_then(|()| introduce(&shared, peer.as_ref(), &mut request))
     {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut refused = problem.into_response();
+            if request.uri().path().starts_with("/api/") {
+                cors::expose(&shared.admission, request.headers(), refused.headers_mut());
+            }
+            refused
+        }
     };
     let route = response
         .extensions_mut()
@@ -120,7 +133,7 @@ fn request_id(shared: &Shared, peer: Option<&Peer>, headers: &HeaderMap) -> Stri
 
 /// Headers, the problem's body, and the rule that an unread body ends the connection.
 fn finish(shared: &Shared, response: &mut Response<Body>, id: &str, method: &Method) {
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    if let Some(problem) = problem_of(response) {
         shared.metrics.refused(problem.code());
         if method != Method::HEAD {
             *response.body_mut() = problem.render(Some(id)).into();
@@ -131,6 +144,26 @@ fn finish(shared: &Shared, response: &mut Response<Body>, id: &str, method: &Met
         headers.insert(REQUEST_ID.clone(), id);
     }
     shared.security_headers.apply(headers);
+}
+
+/// The problem that a refusal carries. One without was made by a library, in plain words of its own: it gets ours.
+fn problem_of(response: &mut Response<Body>) -> Option<Problem> {
+    let carried = response.extensions_mut().remove::<Problem>();
+    let status = response.status();
+    if carried.is_some() || !(status.is_client_error() || status.is_server_error()) {
+        return carried;
+    }
+    let problem = if status.is_server_error() {
+        Problem::new(status, ErrorCode::Internal, "Something went wrong here.")
+    } else {
+        Problem::new(status, ErrorCode::BadRequest, "The request cannot be read.")
+    };
+    // What the layers added, for CORS or `Allow`, stays.
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, problem::CONTENT_TYPE);
+    *response.body_mut() = Body::empty();
+    Some(problem)
 }
 
 fn account(shared: &Shared, route: &str, method: &Method, status: StatusCode, began: Instant) {

@@ -10,7 +10,10 @@ mod support;
 
 mod admission;
 mod authentication;
+mod authorization;
 mod drain;
+mod http_api;
 mod input_safety;
 mod ordering;
+mod presence;
 mod recovery;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -30,59 +30,46 @@ pub type Tls = TlsStream<TcpStream>;
 /// The Origin that the configuration of the tests allows.
 pub const ORIGIN: &str = "https://chat.test";
 
-/// A running gateway.
-pub struct TestGateway {
+/// The way to a gateway, in this process or in another: its addresses and whom its clients trust.
+pub struct Door {
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    connector: TlsConnector,
+}
+
+/// A running gateway.
+pub struct TestGateway {
+    pub door: Door,
     pub provider: Provider,
     pub metrics: Arc<Metrics>,
-    /// Its files; gone with it.
-    _directory: tempfile::TempDir,
-    connector: TlsConnector,
+    pub directory: tempfile::TempDir,
     stop: Stop,
     serving: Option<tokio::task::JoinHandle<Result<Drained, ServeError>>>,
 }
 
-impl TestGateway {
-    /// A gateway with the defaults.
-    pub async fn start() -> Self {
-        Self::with(|_| {}).await
-    }
-
-    /// A gateway with some of the configuration changed.
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        crypto();
-        let directory = tempfile::tempdir().expect("a directory");
-        let provider = Provider::new();
-        let (config, root) = configuration(&directory, &provider, change);
-        let metrics = Metrics::new();
-        let gateway = Gateway::bind(config, Mode::Serve, Arc::clone(&metrics), Clock::system())
-            .expect("the gateway starts");
-        let address = gateway.public_address().expect("bound");
-        let admin = gateway.admin_address().expect("bound");
-        let stop = Stop::default();
-        let serving = Some(tokio::spawn(gateway.serve(stop.clone())));
+impl Door {
+    /// The way to these addresses, for clients that trust `root` alone.
+    pub fn new(address: SocketAddr, admin: SocketAddr, root: rustls::RootCertStore) -> Self {
         Self {
             address,
             admin,
-            provider,
-            metrics,
-            _directory: directory,
             connector: connector(root),
-            stop,
-            serving,
         }
     }
 
     /// A TLS connection that has said nothing.
     pub async fn tls(&self) -> Tls {
-        let tcp = TcpStream::connect(self.address)
+        self.tls_after(b"").await.expect("the handshake")
+    }
+
+    /// A TLS connection behind some bytes in clear.
+    pub async fn tls_after(&self, preamble: &[u8]) -> std::io::Result<Tls> {
+        let mut tcp = TcpStream::connect(self.address)
             .await
             .expect("the listener accepts");
+        tcp.write_all(preamble).await?;
         let name = ServerName::try_from("localhost").expect("a name");
-        within("the TLS handshake", self.connector.connect(name, tcp))
-            .await
-            .expect("the handshake")
+        within("the TLS handshake", self.connector.connect(name, tcp)).await
     }
 
     /// One request, one answer.
@@ -111,15 +98,68 @@ impl TestGateway {
 
     /// A request of the admin listener.
     pub async fn admin_get(&self, path: &str) -> Answer {
+        self.admin_http(&format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        ))
+        .await
+    }
+
+    /// Any request of the admin listener.
+    pub async fn admin_http(&self, request: &str) -> Answer {
         let mut io = TcpStream::connect(self.admin)
             .await
             .expect("the admin listener accepts");
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         exchange(&mut io, request.as_bytes())
             .await
             .expect("an answer")
             .0
+    }
+
+    /// A client in the making.
+    pub fn client(&self) -> Dial<'_> {
+        Dial {
+            door: self,
+            query: String::new(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+impl std::ops::Deref for TestGateway {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
+}
+
+impl TestGateway {
+    /// A gateway with the defaults.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A gateway with some of the configuration changed.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        crypto();
+        let directory = tempfile::tempdir().expect("a directory");
+        let provider = Provider::new();
+        let (config, root) = configuration(&directory, &provider, change);
+        let metrics = Metrics::new();
+        let gateway = Gateway::bind(config, Mode::Serve, Arc::clone(&metrics), Clock::system())
+            .expect("the gateway starts");
+        let address = gateway.public_address().expect("bound");
+        let admin = gateway.admin_address().expect("bound");
+        let stop = Stop::default();
+        let serving = Some(tokio::spawn(gateway.serve(stop.clone())));
+        Self {
+            door: Door::new(address, admin, root),
+            provider,
+            metrics,
+            directory,
+            stop,
+            serving,
+        }
     }
 
     /// The value of a metric by its whole name with labels, 0 when it is not there.
@@ -128,15 +168,6 @@ impl TestGateway {
         text.lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
             .unwrap_or(0.0)
-    }
-
-    /// A client in the making.
-    pub fn client(&self) -> Dial<'_> {
-        Dial {
-            gateway: self,
-            query: String::new(),
-            headers: Vec::new(),
-        }
     }
 
     /// A person in a session, by the `Authorization` header, in no room yet.
@@ -182,7 +213,7 @@ impl Drop for TestGateway {
 
 /// A WebSocket upgrade, written by hand.
 pub struct Dial<'a> {
-    gateway: &'a TestGateway,
+    door: &'a Door,
     query: String,
     headers: Vec<(String, String)>,
 }
@@ -223,7 +254,12 @@ impl Dial<'_> {
 
     /// Asks, and the session or the refusal.
     pub async fn dial(self) -> Result<(Client, Answer), Answer> {
-        let mut io = self.gateway.tls().await;
+        let io = self.door.tls().await;
+        self.dial_on(io).await
+    }
+
+    /// As [`Dial::dial`], on a connection that is there.
+    pub async fn dial_on(self, mut io: Tls) -> Result<(Client, Answer), Answer> {
         let (answer, early) = exchange(&mut io, self.request().as_bytes())
             .await
             .expect("an answer");
@@ -259,7 +295,8 @@ impl Dial<'_> {
     }
 }
 
-fn crypto() {
+/// The one crypto library, for both ends.
+pub fn crypto() {
     // The second test of the binary finds it installed.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()

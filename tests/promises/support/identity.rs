@@ -26,6 +26,8 @@ pub fn now() -> u64 {
 pub struct Provider {
     key: EncodingKey,
     public_pem: String,
+    /// x and y of the point.
+    point: (String, String),
 }
 
 impl Provider {
@@ -33,10 +35,30 @@ impl Provider {
     pub fn new() -> Self {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
         let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).expect("a PEM of ours");
+        let raw = pair.public_key_raw();
+        let coordinate =
+            |range: std::ops::Range<usize>| data_encoding::BASE64URL_NOPAD.encode(&raw[range]);
         Self {
             key,
             public_pem: pair.public_key_pem(),
+            point: (coordinate(1..33), coordinate(33..65)),
         }
+    }
+
+    /// The public key as a member of a key set.
+    pub fn jwk(&self, kid: &str) -> Value {
+        let (x, y) = &self.point;
+        json!({ "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid, "x": x, "y": y })
+    }
+
+    /// Signs any claims under a header that names a key.
+    pub fn sign_as(&self, kid: &str, claims: &Value) -> String {
+        let header = Header {
+            typ: Some("JWT".to_owned()),
+            kid: Some(kid.to_owned()),
+            ..Header::new(Algorithm::ES256)
+        };
+        jsonwebtoken::encode(&header, claims, &self.key).expect("claims are an object")
     }
 
     /// The public key, PEM.
