@@ -9,6 +9,7 @@ mod support;
 mod admission;
 mod authentication;
 mod drain;
+mod frames;
 mod input_safety;
 mod ordering;
 mod recovery;
