@@ -12,4 +12,6 @@ mod drain;
 mod frames;
 mod input_safety;
 mod ordering;
+mod rates;
 mod recovery;
+mod slow_consumers;
