@@ -47,6 +47,8 @@ impl State {
         }
         self.cursor.advance(at);
         self.ring.push(entry);
+        let kept_from = (at.offset + 1).saturating_sub(hub.facts.retention_count);
+        self.first_kept = self.first_kept.max(kept_from);
         room.touch(hub);
     }
 

@@ -211,6 +211,7 @@ impl Joining<'_> {
     /// Enters out of what this node holds, if that is enough.
     fn by_ring(&self) -> Result<MemberKey, Needs> {
         let mut state = self.room.state.lock();
+        state.forget_expired(self.hub);
         if self.arrival.since.is_start() {
             return self.fresh(&mut state);
         }

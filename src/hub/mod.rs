@@ -54,7 +54,7 @@ use crate::{
         settings::HubSettings,
         stream::FramedPage,
     },
-    log::{Engine, Feed, Page, Unavailable},
+    log::{Engine, Facts, Feed, Page, Unavailable},
     outbound::entry_frames::EntryFrames,
     protocol::codes::CloseCode,
     telemetry::metrics::Metrics,
@@ -68,6 +68,7 @@ const READS_AT_ONCE: usize = 32;
 /// The hub. It runs as one task, [`Hub::run`], and spawns none.
 pub struct Hub {
     engine: Arc<dyn Engine>,
+    facts: Facts,
     settings: HubSettings,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -105,6 +106,7 @@ impl Hub {
             reads: Semaphore::new(READS_AT_ONCE),
             ring_bytes: Arc::default(),
             ticks: AtomicU64::new(0),
+            facts: engine.facts(),
             engine,
             settings,
             clock,
@@ -213,7 +215,7 @@ impl Hub {
     /// The room, alive on this node.
     fn open(&self, id: &RoomId) -> Result<Arc<Room>, Full> {
         let make = || {
-            let ring = Ring::new(&self.ring_bytes, self.engine.facts().retention_count);
+            let ring = Ring::new(&self.ring_bytes, self.facts.retention_count);
             Room::new(id.clone(), ring, self.metrics.slow_consumers.clone())
         };
         let room = self.rooms.open(id, make)?;

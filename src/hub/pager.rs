@@ -79,6 +79,7 @@ impl Hub {
     fn pull_from_ring(&self, room: &Arc<Room>, key: MemberKey) -> ControlFlow<(), Missed> {
         let mut state = room.state.lock();
         let state = &mut *state;
+        state.forget_expired(self);
         let Some(cursor) = state.lagging_cursor(key) else {
             return ControlFlow::Break(());
         };

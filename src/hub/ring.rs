@@ -10,7 +10,8 @@ use std::{
 
 use crate::{domain::position::Position, outbound::entry_frames::EntryFrames};
 
-/// Entries that a ring holds at most: with `ring_bytes_total_max` the bound on memory, alone the bound on a walk.
+/// Entries that a ring holds at most: with `ring_bytes_total_max` the bound on memory, alone the bound on a walk. A log that
+/// keeps fewer bounds its rings, too: what retention took is gone.
 const RING_ENTRIES_MAX: usize = 1024;
 
 /// Contiguous entries up to the room's head.
@@ -81,6 +82,13 @@ impl Ring {
             .pop_back_if(|entry| entry.entry().at.offset > offset)
         {
             self.sub(newest.cost());
+        }
+    }
+
+    /// Drops what was placed before `ts`.
+    pub(super) fn cut_older(&mut self, ts: u64) {
+        while let Some(oldest) = self.entries.pop_front_if(|entry| entry.entry().ts < ts) {
+            self.sub(oldest.cost());
         }
     }
 

@@ -218,6 +218,15 @@ impl State {
         self.cursor.newest()
     }
 
+    /// Drops from the ring what the log no longer keeps.
+    pub(super) fn forget_expired(&mut self, hub: &Hub) {
+        if let Some(kept) = hub.facts.retention_time {
+            let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+            self.ring
+                .cut_older(hub.clock.unix_ms().saturating_sub(kept));
+        }
+    }
+
     /// Where a cursor's newest position stands here.
     pub(super) fn locate(&self, newest: Option<Position>, switch: Switch) -> Located {
         let next = self.head().map_or(1, |head| head.offset + 1);

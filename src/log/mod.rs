@@ -172,6 +172,8 @@ pub struct Facts {
     pub envelope_max: usize,
     /// How many entries a room keeps.
     pub retention_count: u64,
+    /// How long a room keeps entries; `None`: no limit in time.
+    pub retention_time: Option<Duration>,
     /// Whether other nodes write to the same log.
     pub many_nodes: bool,
 }

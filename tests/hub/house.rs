@@ -42,24 +42,32 @@ pub(super) struct House {
     pub(super) log: Arc<Probe>,
     pub(super) budget: Arc<OutboxBudget>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
     stop: CancellationToken,
 }
 
 /// What the log of a house keeps.
 #[derive(Clone, Copy)]
-pub(super) struct Keeps(pub(super) u64);
+pub(super) enum Keeps {
+    Count(u64),
+    Time(Duration),
+}
 
 impl House {
     pub(super) fn new() -> Self {
-        Self::with(Keeps(1000), |_| {})
+        Self::with(Keeps::Count(1000), |_| {})
     }
 
     pub(super) fn with(keeps: Keeps, change: impl FnOnce(&mut HubSettings)) -> Self {
         let metrics = Metrics::new();
         let clock = Clock::manual(1_795_521_600_000);
+        let (retention_count, retention) = match keeps {
+            Keeps::Count(count) => (count, None),
+            Keeps::Time(time) => (1000, Some(time)),
+        };
         let settings = MemorySettings {
-            retention_count: keeps.0,
-            retention: None,
+            retention_count,
+            retention,
             envelope_max: 65_536,
             feed_entries_max: 4096,
             feed_bytes_max: 1 << 24,
@@ -73,7 +81,7 @@ impl House {
         let mut settings = testing::settings(&budget);
         change(&mut settings);
         let engine = Arc::clone(&log);
-        let hub = Hub::new(engine, settings, clock, Arc::clone(&metrics));
+        let hub = Hub::new(engine, settings, clock.clone(), Arc::clone(&metrics));
         let stop = CancellationToken::new();
         TaskTracker::new().spawn(Arc::clone(&hub).run(stop.clone()));
         Self {
@@ -81,6 +89,7 @@ impl House {
             log,
             budget,
             metrics,
+            clock,
             stop,
         }
     }
@@ -249,7 +258,7 @@ pub(super) fn message(user: UserId, seq: u64, nick: Nickname, text: &str) -> New
             seq,
         },
         prev: seq - 1,
-        remember: Duration::from_mins(1),
+        remember: Duration::from_hours(24),
         text_hash: 0,
         nick,
         text: testing::text(text),

@@ -144,7 +144,7 @@ async fn a_foreign_or_future_cursor_is_a_reset_or_a_fork_and_never_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn what_retention_took_is_a_gap_with_or_without_entries() {
-    let house = House::with(Keeps(5), |_| {});
+    let house = House::with(Keeps::Count(5), |_| {});
     let mut alice = house.guest(1);
     for n in 1..=20 {
         alice.say("lobby", &n.to_string()).await;
@@ -159,7 +159,7 @@ async fn what_retention_took_is_a_gap_with_or_without_entries() {
     assert_eq!(texts(messages), ["17", "18", "19", "20", "21"]);
     assert_eq!(joined["recovered"], false);
 
-    let house = House::with(Keeps(0), |_| {});
+    let house = House::with(Keeps::Count(0), |_| {});
     let mut alice = house.guest(1);
     alice.say("lobby", "1").await;
     let placed = alice.say("lobby", "2").await;
@@ -168,6 +168,39 @@ async fn what_retention_took_is_a_gap_with_or_without_entries() {
     let (_stay, joined) = bob.join("lobby", 0).await;
     let gap = json!([{"type": "gap", "room": "lobby", "from": 2, "to": [2, epoch]}]);
     assert_eq!(joined["messages"], gap);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_retention_took_is_not_served_from_memory_either() {
+    let hour = Duration::from_hours(1);
+    for keeps in [Keeps::Count(5), Keeps::Time(hour)] {
+        let house = House::with(keeps, |_| {});
+        let mut alice = house.guest(1);
+        let (_here, _) = alice.join("lobby", 0).await; // the room is alive all the time
+        let mut epoch = String::new();
+        for n in 1..=9 {
+            if n == 5 {
+                house.clock.advance(hour);
+                house.clock.advance(Duration::from_millis(1));
+            }
+            let at = alice.say("lobby", &n.to_string()).await.at.expect("new");
+            epoch = at.epoch.to_string();
+        }
+        house.quiet().await;
+        let mut bob = house.guest(2).since(&[(1, &epoch)]);
+        let (_stay, joined) = bob.join("lobby", 0).await;
+        let messages = list(&joined["messages"]);
+        let gap = json!({"type": "gap", "room": "lobby", "from": 2, "to": [4, epoch]});
+        assert_eq!(messages[0], gap);
+        assert_eq!(texts(messages), ["5", "6", "7", "8", "9"]);
+        assert_eq!(joined["recovered"], false);
+        let reads = house.log.reads();
+        let (_stay, joined) = house.guest(3).join("lobby", 50).await;
+        assert_eq!(texts(list(&joined["messages"])).len(), 5);
+        if matches!(keeps, Keeps::Count(_)) {
+            assert_eq!(house.log.reads(), reads, "the ring is all there is");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

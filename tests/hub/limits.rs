@@ -8,7 +8,7 @@ use super::house::{House, Keeps};
 
 #[tokio::test(start_paused = true)]
 async fn n_rooms_live_here_and_one_more_does_not() {
-    let house = House::with(Keeps(10), |settings| settings.rooms_max = 3);
+    let house = House::with(Keeps::Count(10), |settings| settings.rooms_max = 3);
     let mut alice = house.guest(1);
     let mut stays = Vec::new();
     for room in ["a", "b", "c"] {
@@ -47,7 +47,7 @@ async fn a_cold_room_comes_back_from_the_log() {
 
 #[tokio::test(start_paused = true)]
 async fn rings_hold_no_more_than_they_may() {
-    let house = House::with(Keeps(1000), |settings| {
+    let house = House::with(Keeps::Count(1000), |settings| {
         settings.ring_bytes_total_max = 40_000;
     });
     let mut stays = Vec::new();
@@ -85,7 +85,7 @@ async fn rings_hold_no_more_than_they_may() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_over_one_room_stays_that_rooms() {
-    let house = House::with(Keeps(100), |settings| {
+    let house = House::with(Keeps::Count(100), |settings| {
         settings.derive_html = Arc::new(|text| {
             assert!(text != "boom", "on purpose");
             text.to_owned()

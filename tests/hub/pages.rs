@@ -34,7 +34,7 @@ fn offsets(page: &HistoryPage) -> Vec<i64> {
 
 #[tokio::test(start_paused = true)]
 async fn pages_go_back_from_the_newest_and_forward_from_a_position() {
-    let house = House::with(Keeps(30), |_| {});
+    let house = House::with(Keeps::Count(30), |_| {});
     let mut alice = house.guest(1);
     let mut head = None;
     for n in 1..=40 {
@@ -94,7 +94,7 @@ async fn pages_go_back_from_the_newest_and_forward_from_a_position() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_ends_earlier_when_it_grows_too_large() {
-    let house = House::with(Keeps(100), |settings| {
+    let house = House::with(Keeps::Count(100), |settings| {
         settings.history_page_bytes_max = 2000;
         settings.history_page_max = 10;
     });

@@ -127,7 +127,7 @@ async fn a_join_that_is_given_up_gives_its_seat_back() {
 
 #[tokio::test(start_paused = true)]
 async fn in_a_crowd_the_count_is_exact_and_the_list_is_cut() {
-    let house = House::with(super::house::Keeps(10), |settings| {
+    let house = House::with(super::house::Keeps::Count(10), |settings| {
         settings.members_page_max = 20;
     });
     let mut alice = house.guest(0);

@@ -50,7 +50,7 @@ async fn a_member_that_reads_nothing_costs_its_outbox_and_misses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_member_that_fell_out_of_the_ring_pages_from_the_log() {
-    let house = House::with(Keeps(10_000), |_| {});
+    let house = House::with(Keeps::Count(10_000), |_| {});
     let mut quick = house.guest(1);
     let mut stalled = house.guest_with(2, Format::Json, 64);
     let (_quick_in, _) = quick.join("lobby", 0).await;
@@ -76,7 +76,9 @@ async fn a_member_that_fell_out_of_the_ring_pages_from_the_log() {
 
 #[tokio::test(start_paused = true)]
 async fn what_retention_takes_from_a_stalled_member_is_named() {
-    let house = House::with(Keeps(20), |settings| settings.ring_bytes_total_max = 1);
+    let house = House::with(Keeps::Count(20), |settings| {
+        settings.ring_bytes_total_max = 1;
+    });
     let mut quick = house.guest(1);
     let mut stalled = house.guest_with(2, Format::Json, 8);
     let (_quick_in, _) = quick.join("lobby", 0).await;
@@ -118,7 +120,7 @@ async fn what_retention_takes_from_a_stalled_member_is_named() {
 async fn when_the_node_is_full_the_fullest_are_closed_and_the_quick_are_served() {
     let metrics = crate::telemetry::metrics::Metrics::new();
     let budget = OutboxBudget::new(100_000, &metrics);
-    let house = House::with(Keeps(1000), |settings| {
+    let house = House::with(Keeps::Count(1000), |settings| {
         settings.budget = Arc::clone(&budget);
     });
     let bounds = OutboxBounds {

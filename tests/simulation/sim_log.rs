@@ -422,6 +422,7 @@ impl RoomLog for SimLog {
             verified: true,
             envelope_max: 4096,
             retention_count: 1000,
+            retention_time: None,
             many_nodes: true,
         }
     }

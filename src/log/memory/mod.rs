@@ -331,6 +331,7 @@ impl RoomLog for MemoryEngine {
             verified: true,
             envelope_max: self.settings.envelope_max,
             retention_count: self.settings.retention_count,
+            retention_time: self.settings.retention,
             many_nodes: false,
         }
     }
