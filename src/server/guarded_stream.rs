@@ -77,17 +77,16 @@ impl<T> GuardedStream<T> {
         self.written
     }
 
-    fn measure(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Above a rate of frames the stream has ended, but what came with the last of them is handed on: it fits the codec's read
+    /// buffer, and a peer whose frames are malformed is told that and not that they were many.
+    fn measure(&mut self, bytes: &[u8]) {
         let now = Instant::now();
         self.rules.metrics.received_bytes.inc_by(bytes.len() as u64);
         let seen = self.walker.walk(bytes, now);
-        if self.frames.take(seen.frames).is_err() {
+        if self.frames.take(seen.frames).is_err() || self.controls.take(seen.controls).is_err() {
             self.rules.metrics.limited("frames");
-            return self.broke(CloseCode::RateLimited);
-        }
-        if self.controls.take(seen.controls).is_err() {
-            self.rules.metrics.limited("frames");
-            return self.broke(CloseCode::RateLimited);
+            self.fault = Some(CloseCode::RateLimited);
+            return;
         }
         if let Err(wait) = self
             .bytes_in
@@ -96,7 +95,6 @@ impl<T> GuardedStream<T> {
             self.rules.metrics.limited("bytes");
             self.paused = Some(now + wait);
         }
-        Ok(())
     }
 
     fn broke(&mut self, code: CloseCode) -> io::Result<()> {
@@ -153,7 +151,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for GuardedStream<T> {
             buf.put_slice(&now);
         }
         let came = buf.filled().get(before..).unwrap_or_default();
-        Poll::Ready(this.measure(came))
+        this.measure(came);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{
         Error, Message,
         error::{CapacityError, ProtocolError},
-        protocol::{Role, WebSocketConfig},
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding},
     },
 };
 
@@ -36,6 +36,8 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 pub(super) struct WsSocket<T> {
     codec: WebSocketStream<GuardedStream<T>>,
     broken: Option<Event>,
+    /// The codec holds an answer of its own to the peer's Close; ours takes its place.
+    answered: bool,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> WsSocket<T> {
@@ -52,6 +54,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> WsSocket<T> {
         Self {
             codec: WebSocketStream::from_raw_socket(guarded, Role::Server, Some(config)).await,
             broken: None,
+            answered: false,
         }
     }
 
@@ -81,13 +84,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> WsSocket<T> {
         }
     }
 
-    fn read_event(&self, read: Option<Result<Message, Error>>) -> Option<Event> {
+    fn read_event(&mut self, read: Option<Result<Message, Error>>) -> Option<Event> {
         match read {
             None => Some(Event::Lost),
             Some(Ok(Message::Text(text))) => Some(Event::Text(text)),
             Some(Ok(Message::Binary(_))) => Some(Event::Binary),
             Some(Ok(Message::Ping(_))) => Some(Event::Ping),
             Some(Ok(Message::Pong(payload))) => Some(Event::Pong(payload)),
+            Some(Ok(Message::Close(Some(close)))) if is_refusal(&close) => {
+                self.answered = true;
+                Some(Event::Fault(CloseCode::ProtocolError))
+            }
             Some(Ok(Message::Close(close))) => {
                 Some(Event::PeerClosed(close.map(|close| close.code.into())))
             }
@@ -136,7 +143,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for WsSocket<T> {
         let close_frame = raw_close(code);
         let sent = tokio::time::timeout(close, async {
             // After an error of framing the codec refuses to flush; then nothing of ours was under way, or it is lost with it.
-            self.codec.flush().await.ok();
+            if !self.answered {
+                self.codec.flush().await.ok();
+            }
             let mut io = self.codec.into_inner().into_inner();
             io.write_all(&close_frame).await?;
             io.flush().await?;
@@ -170,6 +179,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for WsSocket<T> {
         // A peer that does not take the echo of its own Close does not get it.
         flushed.await.ok();
     }
+}
+
+/// The codec shows a Close with a code that nobody may send as if the peer had sent what it is about to answer itself.
+fn is_refusal(close: &CloseFrame) -> bool {
+    close.code == coding::CloseCode::Protocol && close.reason == "Protocol violation"
 }
 
 /// A Close frame as bytes: the codec has no way to send one after an error of framing.

@@ -12,6 +12,7 @@ mod admission;
 mod authentication;
 mod authorization;
 mod drain;
+mod frames;
 mod http_api;
 mod input_safety;
 mod ordering;

@@ -4,6 +4,8 @@ pub mod client;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod liar;
+pub mod quiet;
 
 use std::time::Duration;
 
