@@ -17,4 +17,6 @@ mod http_api;
 mod input_safety;
 mod ordering;
 mod presence;
+mod rates;
 mod recovery;
+mod slow_consumers;

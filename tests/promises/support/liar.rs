@@ -158,6 +158,11 @@ impl Liar {
         self.ear.closed().await.1
     }
 
+    /// The same, and the texts that came before it.
+    pub async fn closed_after(&mut self) -> (Vec<Value>, Option<(u16, String)>) {
+        self.ear.closed().await
+    }
+
     /// Reads to the end of the connection.
     pub async fn ended(&mut self) {
         while self.heard().await.is_some() {}

@@ -32,11 +32,10 @@ const COUNTED: [&str; 4] = [
     "wardroom_tls_handshakes_total",
 ];
 /// Gauges that are what they were when the offender has gone.
-const HELD: [&str; 6] = [
+const HELD: [&str; 5] = [
     "wardroom_connections",
     "wardroom_members",
     "wardroom_outbox_bytes",
-    "wardroom_rooms",
     "wardroom_sessions",
     "wardroom_slow_consumers",
 ];
