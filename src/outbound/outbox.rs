@@ -74,6 +74,8 @@ struct State {
     queue: Vec<Frame>,
     /// Taken by whoever wakes, so that a burst wakes once.
     waker: Option<Waker>,
+    /// Who waits for the word to close while it writes: frames that come meanwhile do not wake it.
+    end_waker: Option<Waker>,
     /// What waits in `queue`.
     waiting: Held,
     /// What the session took and is writing. It counts until the session asks for more, or a peer that stops reading would
@@ -220,9 +222,9 @@ impl Outbox {
     fn signal(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.0.state.lock();
         change(&mut state);
-        let waker = state.waker.take();
+        let wakers = [state.waker.take(), state.end_waker.take()];
         drop(state);
-        if let Some(waker) = waker {
+        for waker in wakers.into_iter().flatten() {
             waker.wake();
         }
     }
@@ -236,8 +238,26 @@ impl OutboxReader {
     /// # Cancel safety
     ///
     /// Nothing is taken, so nothing can be lost.
-    pub async fn ready(&mut self) {
+    pub async fn ready(&self) {
         poll_fn(|context| self.poll_ready(context)).await;
+    }
+
+    /// Resolves when the session is told to close, and says why. For a session that is writing and cannot call
+    /// [`ready`](Self::ready): it may be writing for ever.
+    ///
+    /// # Cancel safety
+    ///
+    /// The word stays said.
+    pub async fn told_to_end(&self) -> CloseCode {
+        poll_fn(|context| {
+            let mut state = self.0.state.lock();
+            if let Some(code) = state.ended {
+                return Poll::Ready(code);
+            }
+            state.end_waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
     }
 
     /// Takes all that waits, in order, into `into`, and says that what was taken before has been written.

@@ -228,6 +228,8 @@ impl Session {
                     Some(Tick::Expiring(left)) => self.warn_of_expiry(socket, left),
                     Some(Tick::Over(code)) => return End::Ours(code, None),
                 },
+                // Whoever takes nothing is always flushing: the word to close must reach it there.
+                code = self.reader.told_to_end(), if flushing => return End::Ours(code, None),
                 () = self.reader.ready(), if !flushing => if let Some(end) = self.deliver(socket) { return end },
                 Some(settled) = self.running.next() => if let Some(end) = self.settle(socket, settled) { return end },
                 // Not pulled again at once: where it stopped for want of room or of the log, the outbox says when it is worth it.
@@ -437,7 +439,8 @@ impl Session {
 
     /// Leaves the rooms, then says why and closes. What was acknowledged meanwhile is in the log: a resume finds it.
     async fn say_goodbye<S: Socket>(mut self, mut socket: S, end: End) {
-        if let End::Ours(..) = end {
+        // Who takes nothing is not waited for to take more: a resume finds it.
+        if matches!(end, End::Ours(code, _) if code != CloseCode::SlowConsumer) {
             self.settle_rest(&mut socket).await;
         }
         self.outbox.close();
@@ -449,6 +452,9 @@ impl Session {
         }
         let (code, by) = end.account();
         self.context.metrics.closed(code, by);
+        // The node's budget gets its bytes back now: what is still written leaves within `ws_close`, and meanwhile nobody else
+        // is to be closed for it.
+        drop(self.reader);
         let rules = &self.context.rules;
         match end {
             End::Ours(code, retry_after) => {

@@ -20,3 +20,4 @@ mod presence;
 mod rates;
 mod recovery;
 mod slow_consumers;
+mod tls;

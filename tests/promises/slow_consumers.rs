@@ -68,7 +68,6 @@ async fn a_stalled_member_delays_nobody_is_closed_and_resumes_without_loss() {
     let gateway = TestGateway::with(|config| {
         narrow(config);
         config.limits.outbox_stall_max = STALL;
-        config.limits.ws_close = Duration::from_millis(500);
     })
     .await;
     let mut talker = gateway.member("Talker").await;
@@ -96,15 +95,11 @@ async fn a_stalled_member_delays_nobody_is_closed_and_resumes_without_loss() {
         }
     })
     .await;
-    // What the kernel held still arrives, in order and without holes; then the connection ends.
-    let mut had = Vec::new();
-    while let Some(heard) = stalled.heard().await {
-        if let Ok(frame) = serde_json::from_slice::<Value>(&heard.payload)
-            && frame["type"] == "message"
-        {
-            had.push(frame);
-        }
-    }
+    // What was written still arrives, in order and without holes, and then the reason.
+    let (mut had, close) = stalled.closed_after().await;
+    assert_eq!(close, Some((4520, "slow_consumer".to_owned())), "F26");
+    assert_eq!(had.pop().expect("a frame")["type"], "closing");
+    had.retain(|frame| frame["type"] == "message");
     assert!(had.iter().map(number).eq(0..had.len()), "F26: in order");
     let last = had.last().expect("some arrived");
     let epoch = match &joined["head"][1] {

@@ -34,6 +34,8 @@ pub const ORIGIN: &str = "https://chat.test";
 pub struct Door {
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    /// Whom the clients trust.
+    pub root: rustls::RootCertStore,
     connector: TlsConnector,
 }
 
@@ -53,7 +55,8 @@ impl Door {
         Self {
             address,
             admin,
-            connector: connector(root),
+            connector: connector(root.clone()),
+            root,
         }
     }
 
