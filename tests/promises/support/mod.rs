@@ -4,6 +4,7 @@ pub mod client;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod provider_server;
 
 use std::time::Duration;
 
