@@ -24,7 +24,7 @@ const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// v1 is one line of 107 bytes at most.
 const V1_BYTES_MAX: usize = 107;
 
-/// The client's address; `None` for `LOCAL`, `UNKNOWN` and families without one, which mean the proxy itself.
+/// The client's address; `None` for `LOCAL` and `UNKNOWN`, which mean the proxy itself.
 pub(super) async fn read<T: AsyncRead + Unpin>(
     stream: &mut T,
     rules: &ProxyRules,
@@ -38,7 +38,7 @@ pub(super) async fn read<T: AsyncRead + Unpin>(
     };
     let (header, used) =
         ProxyHeader::parse(&raw, config).map_err(|_| malformed("the PROXY header is malformed"))?;
-    if used != raw.len() {
+    if used != raw.len() || names_a_socket_file(&raw) {
         return Err(malformed("the PROXY header is malformed"));
     }
     Ok(header
@@ -84,6 +84,11 @@ async fn read_exactly<T: AsyncRead + Unpin>(
         .read_exact(raw.get_mut(16..).unwrap_or_default())
         .await?;
     Ok(raw)
+}
+
+/// v2 for a client without an address that is no proxy either: `AF_UNIX`.
+fn names_a_socket_file(raw: &[u8]) -> bool {
+    raw.starts_with(&V2_SIGNATURE) && matches!(raw.get(12..14), Some([0x21, 0x30..=0x3f]))
 }
 
 fn malformed(why: &'static str) -> io::Error {
@@ -152,6 +157,7 @@ mod tests {
             &long,
             &[&V2_SIGNATURE[..], &[0x21, 0x11, 0xff, 0xff]].concat(),
             &V2_SIGNATURE,
+            &v2(0x21, 0x31, &[b'a'; 216]),
         ] {
             assert!(parse(bad).await.is_err(), "{bad:?}");
         }

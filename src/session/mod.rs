@@ -223,6 +223,10 @@ impl Session {
             tokio::select! {
                 order = &mut ordered => return End::Ours(order.code, order.retry_after),
                 () = timer.as_mut() => match self.timers.due(Instant::now(), socket.bytes_written()) {
+                    // The issuer has withdrawn the key that signed for this person.
+                    _ if !self.context.authenticator.still_vouched(&self.identity) => {
+                        return End::Ours(CloseCode::CredentialExpired, None);
+                    }
                     None => {}
                     Some(Tick::Ping) => self.ping(socket),
                     Some(Tick::Expiring(left)) => self.warn_of_expiry(socket, left),

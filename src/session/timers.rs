@@ -8,6 +8,10 @@ use tokio::time::Instant;
 
 use crate::protocol::codes::CloseCode;
 
+/// A session is looked at this often, whether or not anything is due: a key that its issuer has withdrawn ends the sessions that
+/// it signed for within five minutes.
+const REVIEW: Duration = Duration::from_mins(4);
+
 /// The lengths of the deadlines.
 #[derive(Clone, Copy, Debug)]
 pub struct TimerRules {
@@ -41,6 +45,7 @@ pub struct Timers {
     expires: Instant,
     warned: bool,
     stalled: Option<Stall>,
+    reviewed: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +64,7 @@ impl Timers {
             expires,
             warned: false,
             stalled: None,
+            reviewed: now,
         }
     }
 
@@ -95,11 +101,15 @@ impl Timers {
         };
         let silence = self.heard + self.rules.silence;
         let stall = self.stalled.map(|stall| stall.since + self.rules.stall);
-        ping.min(expiry).min(silence).min(stall.unwrap_or(silence))
+        ping.min(expiry)
+            .min(silence)
+            .min(stall.unwrap_or(silence))
+            .min(self.reviewed + REVIEW)
     }
 
     /// What is due, one thing at a time; `written` as in [`Timers::waiting`].
     pub fn due(&mut self, now: Instant, written: u64) -> Option<Tick> {
+        self.reviewed = now;
         if now >= self.expires {
             return Some(Tick::Over(CloseCode::CredentialExpired));
         }
@@ -140,6 +150,20 @@ mod tests {
     use crate::protocol::codes::CloseCode;
 
     const S: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_pauses_is_looked_at_every_few_minutes_too() {
+        let now = Instant::now();
+        let mut timers = timers(now);
+        for minute in 1..=3 {
+            timers.heard(now + minute * 60 * S);
+        }
+        timers.heard(now + 239 * S);
+        assert_eq!(timers.next(), now + 240 * S);
+        assert_eq!(timers.due(now + 240 * S, 0), None);
+        timers.heard(now + 479 * S);
+        assert_eq!(timers.next(), now + 480 * S);
+    }
 
     fn timers(now: Instant) -> Timers {
         let rules = TimerRules {
