@@ -4,6 +4,7 @@ pub mod client;
 pub mod gateway;
 pub mod http;
 pub mod identity;
+pub mod program;
 pub mod provider_server;
 
 use std::time::Duration;
