@@ -26,6 +26,7 @@ pub fn now() -> u64 {
 pub struct Provider {
     key: EncodingKey,
     public_pem: String,
+    private_pem: String,
     /// x and y of the point.
     point: (String, String),
 }
@@ -41,6 +42,7 @@ impl Provider {
         Self {
             key,
             public_pem: pair.public_key_pem(),
+            private_pem: pair.serialize_pem(),
             point: (coordinate(1..33), coordinate(33..65)),
         }
     }
@@ -64,6 +66,11 @@ impl Provider {
     /// The public key, PEM.
     pub fn public_pem(&self) -> &str {
         &self.public_pem
+    }
+
+    /// The private key, PEM.
+    pub fn private_pem(&self) -> &str {
+        &self.private_pem
     }
 
     /// A good token for a person who may talk in every room.

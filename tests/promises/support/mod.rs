@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod http;
 pub mod identity;
 pub mod liar;
+pub mod program;
 pub mod provider_server;
 pub mod quiet;
 
