@@ -2,8 +2,9 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::panic,
+    clippy::pedantic,
     unreachable_pub,
-    reason = "a test spawns tasks that no drain waits for, ends where it must not go on, and is nobody's library"
+    reason = "a test spawns tasks that no drain waits for, ends where it must not go on, is read as a table, and is nobody's library"
 )]
 
 mod support;

@@ -115,7 +115,7 @@ async fn the_oldest_version_is_the_configured_one() {
         ..Rules::default()
     };
     let refused = quiet.during(handshake(&strict, old)).await;
-    let refused = refused.err().expect("L1: refused");
+    let refused = refused.expect_err("L1: refused");
     assert_eq!(alert(&refused), "ProtocolVersion", "L1");
     quiet
         .holds(&["wardroom_tls_handshakes_total{result=\"failed\",version=\"none\"}"])
@@ -325,7 +325,7 @@ async fn only_http_1_1_is_agreed_on() {
         ..Rules::default()
     };
     let refused = quiet.during(handshake(&gateway, rules)).await;
-    let refused = refused.err().expect("L7: refused");
+    let refused = refused.expect_err("L7: refused");
     assert_eq!(alert(&refused), "NoApplicationProtocol", "L7");
     quiet
         .holds(&["wardroom_tls_handshakes_total{result=\"failed\",version=\"none\"}"])

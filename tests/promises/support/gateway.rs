@@ -44,7 +44,8 @@ pub struct TestGateway {
     pub door: Door,
     pub provider: Provider,
     pub metrics: Arc<Metrics>,
-    pub directory: tempfile::TempDir,
+    /// Its files; gone with it.
+    _directory: tempfile::TempDir,
     stop: Stop,
     serving: Option<tokio::task::JoinHandle<Result<Drained, ServeError>>>,
 }
@@ -159,7 +160,7 @@ impl TestGateway {
             door: Door::new(address, admin, root),
             provider,
             metrics,
-            directory,
+            _directory: directory,
             stop,
             serving,
         }
