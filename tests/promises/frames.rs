@@ -208,7 +208,8 @@ async fn what_is_too_big_not_utf8_or_binary_is_answered_with_its_own_code() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_as_large_as_allowed_is_read_and_the_end_of_a_huge_one_is_not_waited_for() {
-    let gateway = TestGateway::start().await;
+    let gateway =
+        TestGateway::with(|config| config.limits.ws_linger = Duration::from_secs(8)).await;
     let mut liar = Liar::enter(&gateway, "Alice").await;
     liar.write(&frame(TEXT, long_ping(16384).as_bytes())).await;
     assert_eq!(liar.expect("pong").await["id"], "long", "F6");
@@ -218,8 +219,11 @@ async fn a_frame_as_large_as_allowed_is_read_and_the_end_of_a_huge_one_is_not_wa
         .await;
     assert_eq!(liar.expect("pong").await["id"], "long", "F7");
     liar.write(&header(TEXT, 100 << 20)).await;
-    let (_, heard) = liar.flood(&[0; 16384]).await;
-    assert_eq!(heard, closed(1009, "too_big"), "F6: seen by one who writes");
+    // It reads only later, as a browser that is busy does: a reset would have taken the Close away.
+    for _ in 0..128 {
+        liar.try_write(&[0; 16384]).await.ok();
+    }
+    assert_eq!(liar.closed().await, closed(1009, "too_big"), "F6");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
