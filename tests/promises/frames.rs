@@ -17,6 +17,10 @@ use crate::support::{
     within,
 };
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a connection may end without a Close, and is compared with this"
+)]
 fn closed(code: u16, name: &str) -> Option<(u16, String)> {
     Some((code, name.to_owned()))
 }
@@ -204,7 +208,8 @@ async fn what_is_too_big_not_utf8_or_binary_is_answered_with_its_own_code() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_as_large_as_allowed_is_read_and_the_end_of_a_huge_one_is_not_waited_for() {
-    let gateway = TestGateway::start().await;
+    let gateway =
+        TestGateway::with(|config| config.limits.ws_linger = Duration::from_secs(8)).await;
     let mut liar = Liar::enter(&gateway, "Alice").await;
     liar.write(&frame(TEXT, long_ping(16384).as_bytes())).await;
     assert_eq!(liar.expect("pong").await["id"], "long", "F6");
@@ -214,8 +219,11 @@ async fn a_frame_as_large_as_allowed_is_read_and_the_end_of_a_huge_one_is_not_wa
         .await;
     assert_eq!(liar.expect("pong").await["id"], "long", "F7");
     liar.write(&header(TEXT, 100 << 20)).await;
-    let (_, heard) = liar.flood(&[0; 65536]).await;
-    assert_eq!(heard, closed(1009, "too_big"), "F6: seen by one who writes");
+    // It reads only later, as a browser that is busy does: a reset would have taken the Close away.
+    for _ in 0..128 {
+        liar.try_write(&[0; 16384]).await.ok();
+    }
+    assert_eq!(liar.closed().await, closed(1009, "too_big"), "F6");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -302,7 +310,7 @@ async fn a_frame_or_message_that_is_never_finished_ends_with_4508() {
             })
             .await;
         assert!(
-            (ASSEMBLY - Duration::from_millis(50)..ASSEMBLY * 5).contains(&took),
+            (ASSEMBLY * 9 / 10..ASSEMBLY * 5).contains(&took),
             "{name}: {took:?}"
         );
         quiet
@@ -399,7 +407,7 @@ async fn what_comes_behind_a_close_is_never_delivered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_answer_our_close_is_not_waited_for_longer_than_allowed() {
-    const CLOSING: Duration = Duration::from_millis(1000);
+    const CLOSING: Duration = Duration::from_secs(1);
     let gateway = TestGateway::with(|config| {
         config.limits.ws_close = CLOSING;
         config.limits.ws_linger = CLOSING / 2;
@@ -485,13 +493,13 @@ async fn eventually_present(client: &mut crate::support::client::Client, part: &
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_frames_ends_within_a_second_and_nobody_else_waits() {
     let gateway = TestGateway::start().await;
-    let pings: Vec<u8> = (0..100).flat_map(|_| frame(PING, &[b'x'; 125])).collect();
-    let pongs: Vec<u8> = (0..100).flat_map(|_| frame(PONG, b"")).collect();
+    let asking: Vec<u8> = (0..100).flat_map(|_| frame(PING, &[b'x'; 125])).collect();
+    let answering: Vec<u8> = (0..100).flat_map(|_| frame(PONG, b"")).collect();
     let parts: Vec<u8> = (0..1000).flat_map(|_| frame(MIDDLE_PART, b"")).collect();
     let mut quiet = Quiet::watch(&gateway).await;
     for (name, first, bytes) in [
-        ("F18 pings", Vec::new(), pings),
-        ("F18 pongs", Vec::new(), pongs),
+        ("F18 pings", Vec::new(), asking),
+        ("F18 pongs", Vec::new(), answering),
         ("F20 empty continuations", frame(FIRST_PART, b"x"), parts),
     ] {
         quiet

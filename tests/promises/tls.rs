@@ -127,7 +127,7 @@ async fn the_oldest_version_is_the_configured_one() {
     assert!(handshake(&strict, new).await.is_ok());
 }
 
-/// A ClientHello by hand: a version in the record and in the hello, one cipher suite, and perhaps a server name.
+/// The first message of a handshake by hand: a version in it, one cipher suite, and perhaps a server name.
 fn hello(version: [u8; 2], suite: [u8; 2], name: Option<&[u8]>) -> Vec<u8> {
     let mut extensions = Vec::new();
     if let Some(name) = name {

@@ -46,10 +46,10 @@ pub fn header(first: u8, length: u64) -> Vec<u8> {
     if let Ok(short @ 0..=125) = u8::try_from(length) {
         bytes.push(0x80 | short);
     } else if let Ok(medium) = u16::try_from(length) {
-        bytes.push(0x80 | 126);
+        bytes.push(0x80 | 0x7e);
         bytes.extend(medium.to_be_bytes());
     } else {
-        bytes.push(0x80 | 127);
+        bytes.push(0x80 | 0x7f);
         bytes.extend(length.to_be_bytes());
     }
     bytes.extend(MASK);
@@ -213,7 +213,7 @@ impl Ear {
             match heard.first {
                 CLOSE => return (before, Some(told(&heard.payload))),
                 TEXT => {
-                    before.push(serde_json::from_slice(&heard.payload).expect("frames are JSON"))
+                    before.push(serde_json::from_slice(&heard.payload).expect("frames are JSON"));
                 }
                 PING | PONG => {}
                 first => panic!("no server sends {first:#x}"),
