@@ -3,6 +3,7 @@
 
 mod agenda;
 mod backfill;
+mod entrance;
 mod fan_out;
 pub mod history;
 pub mod join;
