@@ -3,6 +3,7 @@
 
 mod agenda;
 mod backfill;
+mod entrance;
 mod fan_out;
 pub mod history;
 pub mod join;
@@ -36,6 +37,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -72,12 +74,34 @@ pub struct Hub {
     settings: HubSettings,
     clock: Clock,
     metrics: Arc<Metrics>,
+    meters: Meters,
     rooms: Rooms,
     agenda: Agenda,
     reads: Semaphore,
     ring_bytes: Arc<AtomicUsize>,
     ticks: AtomicU64,
     switch: Switch,
+}
+
+/// Handles of metrics with labels that every message or join touches: looking one up costs a lock and a hash.
+struct Meters {
+    rooms: Gauge,
+    sent_by_socket: Counter,
+    sent_by_api: Counter,
+}
+
+impl Meters {
+    fn new(metrics: &Metrics) -> Self {
+        let sent = |source| {
+            let labels = [("kind", "chat"), ("source", source)];
+            metrics.messages.get_or_create_owned(&labels)
+        };
+        Self {
+            rooms: metrics.rooms.get_or_create_owned(&[("kind", "chat")]),
+            sent_by_socket: sent("socket"),
+            sent_by_api: sent("api"),
+        }
+    }
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -107,6 +131,7 @@ impl Hub {
             ring_bytes: Arc::default(),
             ticks: AtomicU64::new(0),
             facts: engine.facts(),
+            meters: Meters::new(&metrics),
             engine,
             settings,
             clock,
@@ -225,10 +250,7 @@ impl Hub {
 
     fn count_rooms(&self) {
         let rooms = i64::try_from(self.rooms.len()).unwrap_or(i64::MAX);
-        self.metrics
-            .rooms
-            .get_or_create(&[("kind", "chat")])
-            .set(rooms);
+        self.meters.rooms.set(rooms);
     }
 
     /// Waits until the room is level with the log. When the log cannot be read or that takes too long, a room that was level

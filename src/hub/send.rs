@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::timeout;
 
 use crate::{
@@ -73,8 +74,13 @@ impl Hub {
     ///
     /// Dropping it leaves the outcome unknown.
     pub async fn send(&self, grant: SendGrant, message: NewMessage) -> Result<Placed, SendError> {
-        self.append(grant.room(), grant.user(), &message, "socket")
-            .await
+        self.append(
+            grant.room(),
+            grant.user(),
+            &message,
+            &self.meters.sent_by_socket,
+        )
+        .await
     }
 
     /// Gives a service's message its place. Its name may be nobody's in the room but the service's own.
@@ -97,8 +103,13 @@ impl Hub {
                 });
             }
         }
-        self.append(grant.room(), grant.user(), &message, "api")
-            .await
+        self.append(
+            grant.room(),
+            grant.user(),
+            &message,
+            &self.meters.sent_by_api,
+        )
+        .await
     }
 
     async fn append(
@@ -106,7 +117,7 @@ impl Hub {
         room: &RoomId,
         by: UserId,
         message: &NewMessage,
-        source: &'static str,
+        sent: &Counter,
     ) -> Result<Placed, SendError> {
         let nick = &message.nick;
         let envelope = encode_message(by, nick.as_str(), nick.is_verified(), &message.text);
@@ -127,10 +138,7 @@ impl Hub {
             Err(_) => return Err(SendError::Unknown),
         };
         if !placed.duplicate {
-            self.metrics
-                .messages
-                .get_or_create(&[("kind", "chat"), ("source", source)])
-                .inc();
+            sent.inc();
         }
         Ok(placed)
     }

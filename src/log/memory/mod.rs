@@ -2,6 +2,7 @@
 //! the feed. A restart forgets everything, and says so: each process start is an epoch of its own, so every old cursor gets
 //! `reset`.
 
+mod counters;
 mod feed;
 mod room;
 mod seats;
@@ -18,7 +19,6 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -34,9 +34,9 @@ use crate::{
     log::{
         Append, AppendError, Durability, Engine, Entered, Facts, Feed, Follow, Fut, Health, Page,
         Placed, Rejected, RoomLog, Seat, Seats, StateVersion, Unavailable,
-        memory::{feed::FeedEnd, room::RoomEntries, seats::RoomSeats},
+        memory::{counters::Counters, feed::FeedEnd, room::RoomEntries, seats::RoomSeats},
     },
-    telemetry::{histogram::Histogram, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
 
 const ENGINE: &str = "memory";
@@ -96,58 +96,6 @@ pub struct MemoryEngine {
 struct LogShard {
     rooms: HashMap<RoomId, RoomEntries>,
     since_sweep: u32,
-}
-
-/// Handles that are used per append: looking one up costs a lock and a hash.
-#[derive(Debug)]
-struct Counters {
-    ok: Counter,
-    duplicate: Counter,
-    gap: Counter,
-    conflict: Counter,
-    stale: Counter,
-    unavailable: Counter,
-    append_seconds: Histogram,
-    read_seconds: Histogram,
-}
-
-impl Counters {
-    fn new(metrics: &Metrics) -> Self {
-        let appends = |result| {
-            metrics
-                .log_appends
-                .get_or_create_owned(&[("engine", ENGINE), ("result", result)])
-        };
-        Self {
-            ok: appends("ok"),
-            duplicate: appends("duplicate"),
-            gap: appends("gap"),
-            conflict: appends("conflict"),
-            stale: appends("stale"),
-            unavailable: appends("unavailable"),
-            append_seconds: metrics
-                .log_append_seconds
-                .get_or_create_owned(&[("engine", ENGINE)]),
-            read_seconds: metrics
-                .log_read_seconds
-                .get_or_create_owned(&[("engine", ENGINE)]),
-        }
-    }
-
-    fn count(&self, answer: &Result<Placed, AppendError>) {
-        match answer {
-            Ok(placed) if placed.duplicate => self.duplicate.inc(),
-            Ok(_) => self.ok.inc(),
-            Err(AppendError::Rejected(Rejected::OutOfSequence { .. })) => self.gap.inc(),
-            Err(AppendError::Rejected(Rejected::StaleState(_))) => self.stale.inc(),
-            Err(AppendError::Rejected(Rejected::Conflict | Rejected::TooLarge { .. })) => {
-                self.conflict.inc()
-            }
-            Err(AppendError::Rejected(Rejected::Unavailable { .. }) | AppendError::Unknown) => {
-                self.unavailable.inc()
-            }
-        };
-    }
 }
 
 impl MemoryEngine {
