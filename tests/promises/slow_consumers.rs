@@ -83,6 +83,10 @@ async fn a_stalled_member_delays_nobody_is_closed_and_resumes_without_loss() {
                 "somebody waited {slowest:?}"
             );
             said += 10;
+            // Once it lags more of the same proves nothing: a fast machine would say thousands until the time is over.
+            if gateway.metric("wardroom_slow_consumers") >= 1.0 {
+                tokio::time::sleep_until(Instant::now() + STALL / 30).await;
+            }
             assert!(
                 gateway.metric("wardroom_outbox_bytes") < 4.0 * 65_536.0,
                 "F26: nothing is queued past the outbox"
