@@ -315,7 +315,8 @@ async fn run(shared: Arc<Shared>, arrived: Arrived, seat: Seat, on_upgrade: OnUp
     edge.upgraded();
     let socket = WsSocket::new(
         edge,
-        parts.read_buf,
+        // A copy, of nothing as a rule: the parser's whole buffer hangs on what it hands over, on an empty piece of it too.
+        bytes::Bytes::copy_from_slice(&parts.read_buf),
         shared.stream_rules.clone(),
         &shared.limits,
     )
