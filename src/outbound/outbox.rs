@@ -260,13 +260,13 @@ impl OutboxReader {
         .await
     }
 
-    /// Takes all that waits, in order, into `into`, and says that what was taken before has been written.
-    pub fn take(&mut self, into: &mut Vec<Frame>) {
+    /// Takes all that waits, in order, into `into`, and says that what was taken before has been written. Whether a member may
+    /// have fallen behind since the last time: one that does is nudged after it was marked.
+    pub fn take(&mut self, into: &mut Vec<Frame>) -> bool {
         let mut state = self.0.state.lock();
         let taken = std::mem::take(&mut state.waiting);
         let written = std::mem::replace(&mut state.writing, taken);
-        state.nudged = false;
-        state.refused = false;
+        let behind = std::mem::take(&mut state.nudged) | std::mem::take(&mut state.refused);
         if into.is_empty() {
             std::mem::swap(&mut state.queue, into);
         } else {
@@ -277,6 +277,7 @@ impl OutboxReader {
         }
         drop(state);
         self.0.budget.release(written.total());
+        behind
     }
 
     /// Bytes that wait, without those that were taken.
@@ -295,7 +296,8 @@ impl OutboxReader {
         self.0.state.lock().closed
     }
 
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// As [`ready`](Self::ready), for a loop of one's own.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.state.lock();
         let written = std::mem::take(&mut state.writing);
         // What was written has made room for what was refused.

@@ -49,6 +49,24 @@ pub(super) struct GuardedStream<T> {
     paused: Option<Instant>,
 }
 
+/// A connection that can be asked whether it has anything to read, without reading.
+pub(super) trait Readable {
+    /// Ready when a read may bring something, or fail; registers for that otherwise. Says nothing of bytes that an earlier
+    /// read left in a buffer above the socket.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<T: Readable> GuardedStream<T> {
+    /// Ready when reading is worth it; while a deadline runs or bytes are held back, always.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let waits = self.alarm.is_some() || self.paused.is_some();
+        if waits || self.fault.is_some() || !self.early.is_empty() {
+            return Poll::Ready(());
+        }
+        self.inner.poll_readable(cx)
+    }
+}
+
 impl<T> GuardedStream<T> {
     pub(super) fn new(inner: T, early: bytes::Bytes, rules: StreamRules) -> Self {
         let limits = &rules.limits;

@@ -1,7 +1,7 @@
 //! `GET /ws/chat`: every check before the 101, in order of cost, then the upgrade. A peer that was refused never owned a
 //! session, an outbox or a decoder.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use axum::{
     body::Body,
@@ -31,7 +31,7 @@ use crate::{
     },
     domain::{ids::SessionId, nickname::Nickname, room_name::RoomId},
     protocol::codes::ErrorCode,
-    session::{Arrived, Protocol, Session, names::Names},
+    session::{Arrived, Protocol, Session, close::End, names::Names},
 };
 
 /// The parameters that `/ws/chat` knows.
@@ -294,22 +294,47 @@ fn start(
         resume,
         rooms: wishes.rooms,
     };
-    let shared = Arc::clone(shared);
-    let tasks = shared.drain.sessions.clone();
-    tasks.spawn(async move { Box::pin(run(shared, arrived, seat, on_upgrade)).await });
+    let protocol = arrived.protocol.name();
+    // Boxed: what only the beginning needs must not be part of every idle session.
+    let session = Box::pin(begin(Arc::clone(shared), arrived, on_upgrade));
+    let run = run(Arc::clone(shared), protocol, seat, session);
+    shared.drain.sessions.spawn(run);
 }
 
-async fn run(shared: Arc<Shared>, arrived: Arrived, seat: Seat, on_upgrade: OnUpgrade) {
-    // The peer may go away before the 101 reaches it: then there is nothing to run.
-    let Ok(upgraded) = on_upgrade.await else {
+/// A session on its socket, on its way to the end.
+type Running = Pin<Box<dyn Future<Output = End> + Send>>;
+
+async fn run(
+    shared: Arc<Shared>,
+    protocol: &'static str,
+    seat: Seat,
+    beginning: Pin<Box<impl Future<Output = Option<Running>> + Send>>,
+) {
+    let Some(session) = beginning.await else {
         return;
     };
-    let protocol = [("protocol", arrived.protocol.name())];
+    let protocol = [("protocol", protocol)];
+    let metrics = &shared.metrics;
+    metrics.sessions_opened.get_or_create(&protocol).inc();
+    let open = metrics.sessions.get_or_create_owned(&protocol);
+    open.inc();
+    let began = tokio::time::Instant::now();
+    session.await;
+    open.dec();
+    metrics
+        .session_seconds
+        .observe(began.elapsed().as_secs_f64());
+    drop(seat);
+}
+
+/// The session on its socket, once the 101 has reached the peer; `None` if it went away before: then there is nothing to run.
+async fn begin(shared: Arc<Shared>, arrived: Arrived, on_upgrade: OnUpgrade) -> Option<Running> {
+    let upgraded = on_upgrade.await.ok()?;
     let Ok(parts) =
         hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<EdgeStream>>(upgraded)
     else {
         tracing::error!("the upgraded connection is not the edge's own");
-        return;
+        return None;
     };
     let mut edge = parts.io.into_inner();
     edge.upgraded();
@@ -321,15 +346,6 @@ async fn run(shared: Arc<Shared>, arrived: Arrived, seat: Seat, on_upgrade: OnUp
         &shared.limits,
     )
     .await;
-    let metrics = &shared.metrics;
-    metrics.sessions_opened.get_or_create(&protocol).inc();
-    let open = metrics.sessions.get_or_create_owned(&protocol);
-    open.inc();
-    let began = tokio::time::Instant::now();
-    Box::pin(Session::new(Arc::clone(&shared.sessions), arrived).run(socket)).await;
-    open.dec();
-    metrics
-        .session_seconds
-        .observe(began.elapsed().as_secs_f64());
-    drop(seat);
+    let session = Session::new(Arc::clone(&shared.sessions), arrived);
+    Some(Box::pin(session.run(socket)))
 }

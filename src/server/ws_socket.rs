@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::guarded_stream::{GuardedStream, StreamRules};
+use super::guarded_stream::{GuardedStream, Readable, StreamRules};
 use crate::{
     config::limits::Limits,
     outbound::frame::Frame,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Bytes that the codec reads at once. It zero-fills this much at every read and keeps it for as long as the session lives.
-const READ_BUFFER_BYTES: usize = 2048;
+const READ_BUFFER_BYTES: usize = 1024;
 /// Up to this many bytes are gathered before they are written without being asked to flush: one TLS record.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -38,9 +38,11 @@ pub(super) struct WsSocket<T> {
     broken: Option<Event>,
     /// The codec holds an answer of its own to the peer's Close; ours takes its place.
     answered: bool,
+    /// The codec and what lies under it were read dry: only the connection itself can bring more.
+    drained: bool,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> WsSocket<T> {
+impl<T: AsyncRead + AsyncWrite + Readable + Unpin + Send> WsSocket<T> {
     /// Takes over a connection whose upgrade was answered; `early` is what came with the request.
     pub(super) async fn new(io: T, early: Bytes, rules: StreamRules, limits: &Limits) -> Self {
         let config = WebSocketConfig::default()
@@ -55,6 +57,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> WsSocket<T> {
             codec: WebSocketStream::from_raw_socket(guarded, Role::Server, Some(config)).await,
             broken: None,
             answered: false,
+            drained: false,
         }
     }
 
@@ -104,7 +107,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> WsSocket<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for WsSocket<T> {
+impl<T: AsyncRead + AsyncWrite + Readable + Unpin + Send + Sync> Socket for WsSocket<T> {
     fn feed(&mut self, frame: Frame) {
         self.feed_message(Message::Text(frame.into_utf8()));
     }
@@ -127,8 +130,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for WsSocket<T> {
         if !reading {
             return Poll::Pending;
         }
+        // Every delivery comes by here; the way down to the socket and back costs as much as sealing a record.
+        if self.drained {
+            ready!(self.codec.get_ref().poll_readable(cx));
+        }
         loop {
-            let read = ready!(Pin::new(&mut self.codec).poll_next(cx));
+            let read = Pin::new(&mut self.codec).poll_next(cx);
+            self.drained = read.is_pending();
+            let read = ready!(read);
             if let Some(event) = self.read_event(read) {
                 return Poll::Ready(event);
             }

@@ -11,7 +11,18 @@ pub mod socket;
 pub mod timers;
 pub mod work;
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -109,6 +120,10 @@ pub struct Session {
     /// Members that are being pulled, and which: each is pulled once at a time.
     catching_up: FuturesUnordered<Pin<Box<dyn Future<Output = RoomId> + Send>>>,
     pulled: Vec<RoomId>,
+    /// The last thing that happened was a delivery.
+    delivered: AtomicBool,
+    /// Some member may lag: asking each of them at every delivery would cost as much as writing the frame.
+    behind: bool,
     timers: Timers,
     started: Instant,
     /// Bytes fed to the socket since it was last flushed.
@@ -141,6 +156,8 @@ impl Session {
             memberships: HashMap::new(),
             running: FuturesOrdered::new(),
             exclusive: 0,
+            delivered: AtomicBool::new(false),
+            behind: false,
             replies: Vec::new(),
             catching_up: FuturesUnordered::new(),
             pulled: Vec::new(),
@@ -155,16 +172,20 @@ impl Session {
     }
 
     /// Runs the session to its end.
-    pub async fn run<S: Socket>(mut self, mut socket: S) -> End {
-        self.feed_replies(&mut socket);
-        // A panic is one session's: the peer gets a Close like any other, nobody else notices.
-        let conversed = AssertUnwindSafe(self.converse(&mut socket))
-            .catch_unwind()
-            .await;
-        let end = conversed.unwrap_or(End::Ours(CloseCode::Internal, None));
-        // Boxed: what only the end needs must not be part of every idle session.
-        Box::pin(self.say_goodbye(socket, end)).await;
-        end
+    pub fn run<S: Socket>(self, socket: S) -> impl Future<Output = End> + Send {
+        // One box for both: an async function would keep its arguments beside what it works on, for every idle session.
+        let mut both = Box::new((self, socket));
+        async move {
+            let (session, socket) = &mut *both;
+            session.feed_replies(socket);
+            // A panic is one session's: the peer gets a Close like any other, nobody else notices.
+            let conversed = AssertUnwindSafe(session.converse(socket))
+                .catch_unwind()
+                .await;
+            let end = conversed.unwrap_or(End::Ours(CloseCode::Internal, None));
+            farewell(both, end).await;
+            end
+        }
     }
 
     fn welcome(&mut self, resume: &str) {
@@ -220,7 +241,13 @@ impl Session {
             let reading = self.exclusive == 0
                 && self.running.len() <= self.context.rules.inflight_max
                 && self.unflushed <= self.context.rules.unflushed_bytes_max;
+            // What wakes a session is nearly always its outbox, so that is asked first; right after a delivery it is asked last, so
+            // that a room that never rests leaves its turn to everything else.
             tokio::select! {
+                biased;
+                () = poll_fn(|cx| if self.delivered.load(Relaxed) { Poll::Pending } else { self.reader.poll_ready(cx) }), if !flushing => {
+                    if let Some(end) = self.deliver(socket).await { return end }
+                }
                 order = &mut ordered => return End::Ours(order.code, order.retry_after),
                 () = timer.as_mut() => match self.timers.due(Instant::now(), socket.bytes_written()) {
                     // The issuer has withdrawn the key that signed for this person.
@@ -234,12 +261,14 @@ impl Session {
                 },
                 // Whoever takes nothing is always flushing: the word to close must reach it there.
                 code = self.reader.told_to_end(), if flushing => return End::Ours(code, None),
-                () = self.reader.ready(), if !flushing => if let Some(end) = self.deliver(socket) { return end },
-                Some(settled) = self.running.next() => if let Some(end) = self.settle(socket, settled) { return end },
+                Some(settled) = self.running.next(), if !self.running.is_empty() => if let Some(end) = self.settle(socket, settled) { return end },
                 // Not pulled again at once: where it stopped for want of room or of the log, the outbox says when it is worth it.
-                Some(room) = self.catching_up.next() => self.pulled.retain(|other| *other != room),
-                event = std::future::poll_fn(|cx| socket.poll_event(cx, flushing, reading)) => {
+                Some(room) = self.catching_up.next(), if !self.catching_up.is_empty() => self.pulled.retain(|other| *other != room),
+                event = poll_fn(|cx| socket.poll_event(cx, flushing, reading)) => {
                     if let Some(end) = self.on_event(socket, event) { return end }
+                }
+                () = poll_fn(|cx| if self.delivered.swap(false, Relaxed) { self.reader.poll_ready(cx) } else { Poll::Pending }), if !flushing => {
+                    if let Some(end) = self.deliver(socket).await { return end }
                 }
             }
         }
@@ -292,13 +321,15 @@ impl Session {
         self.replies = replies;
     }
 
-    /// A session that wakes takes all that waits and flushes once.
-    fn deliver<S: Socket>(&mut self, socket: &mut S) -> Option<End> {
+    /// A session that wakes takes all that waits and flushes once, right here: nearly every connection takes it at once, and
+    /// another turn of the loop would ask everything else again first.
+    async fn deliver<S: Socket>(&mut self, socket: &mut S) -> Option<End> {
         if let Some(code) = self.reader.ended() {
             return Some(End::Ours(code, None));
         }
+        self.delivered.store(true, Relaxed);
         let mut batch = std::mem::take(&mut self.batch);
-        self.reader.take(&mut batch);
+        self.behind |= self.reader.take(&mut batch);
         for frame in batch.drain(..) {
             self.feed(socket, frame);
         }
@@ -306,13 +337,22 @@ impl Session {
         if batch.capacity() <= KEPT_FRAMES {
             self.batch = batch;
         }
-        self.catch_up();
-        None
+        match poll_fn(|cx| Poll::Ready(socket.poll_event(cx, true, false))).await {
+            Poll::Ready(event) => self.on_event(socket, event),
+            Poll::Pending => {
+                self.catch_up();
+                None
+            }
+        }
     }
 
     /// Members that fell back to their cursor go on from the log as soon as there is room in the outbox.
     fn catch_up(&mut self) {
+        if !std::mem::take(&mut self.behind) {
+            return;
+        }
         for (room, membership) in &self.memberships {
+            self.behind |= membership.lags();
             if membership.lags() && !self.pulled.contains(room) {
                 let (room, pull) = (room.clone(), membership.catch_up());
                 self.pulled.push(room.clone());
@@ -329,6 +369,7 @@ impl Session {
             Effect::None => {}
             Effect::Entered(membership) => {
                 self.exclusive -= 1;
+                self.behind = true;
                 self.memberships
                     .insert(membership.room().clone(), *membership);
             }
@@ -473,6 +514,15 @@ impl Session {
             End::Lost => drop(socket),
         }
     }
+}
+
+/// Boxed: what only the end needs must not be part of every idle session.
+fn farewell<S: Socket>(
+    both: Box<(Session, S)>,
+    end: End,
+) -> Pin<Box<impl Future<Output = ()> + Send>> {
+    let (session, socket) = *both;
+    Box::pin(session.say_goodbye(socket, end))
 }
 
 /// Sets the timer anew only when the deadline came nearer or the old one has fired: a session that hears something often
