@@ -161,7 +161,7 @@ fn head(path: &str) -> Option<String> {
 
 #[test]
 fn one_library_has_one_home() {
-    let homes: [(&str, &[&str]); 12] = [
+    let homes: [(&str, &[&str]); 13] = [
         ("axum", &["src/server/"]),
         ("axum_server", &["src/server/"]),
         ("hyper", &["src/server/"]),
@@ -177,6 +177,7 @@ fn one_library_has_one_home() {
             &["src/inbound/rate.rs", "src/admission/rates.rs"],
         ),
         ("rcgen", &["src/cli/", "src/auth/mint.rs"]),
+        ("rusqlite", &["src/log/sqlite/"]),
     ];
     let mut wrong = Vec::new();
     for path in sources() {

@@ -4,6 +4,7 @@
 pub mod decide;
 pub mod history;
 pub mod memory;
+pub mod sqlite;
 
 use std::{pin::Pin, time::Duration};
 

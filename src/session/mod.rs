@@ -517,6 +517,10 @@ impl Session {
 }
 
 /// Boxed: what only the end needs must not be part of every idle session.
+#[expect(
+    clippy::boxed_local,
+    reason = "it comes boxed, and is taken apart here"
+)]
 fn farewell<S: Socket>(
     both: Box<(Session, S)>,
     end: End,

@@ -1,0 +1,4 @@
+//! The log in one file on this machine.
+
+pub mod chain;
+pub mod schema;
