@@ -1,4 +1,6 @@
 //! The log in one file on this machine.
 
+pub mod backup;
 pub mod chain;
+pub mod record;
 pub mod schema;
