@@ -535,7 +535,9 @@ async fn a_damaged_file_ends_with_70_and_says_how_to_recover() {
     let talking = tokio::spawn(alice.talk(client));
     eventually("some messages are there", async || {
         let entries = whole(&site, &node).await.len();
-        (entries > 200).then_some(()).ok_or(format!("{entries} entries"))
+        (entries > 200)
+            .then_some(())
+            .ok_or(format!("{entries} entries"))
     })
     .await;
     node.process.signal("KILL");
