@@ -243,6 +243,23 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment_exactly_once() {
         repeated += talker.repeated;
         duplicates += talker.duplicates;
     }
+    let export = site.run(
+        &["export", "--config", "wardroom.toml", "--room", ROOM],
+        &[],
+    );
+    assert_eq!(
+        export.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&export.stderr)
+    );
+    std::fs::write(site.path("record.jsonl"), export.stdout).expect("written");
+    let verified = site.run(&["verify", "record.jsonl"], &[]);
+    assert_eq!(
+        verified.status.code(),
+        Some(0),
+        "the chain verifies: {verified:?}"
+    );
     println!(
         "kill -9: {} rounds, {acked} messages acknowledged and found once, {repeated} repeats, {duplicates} of them were there already",
         rounds()
