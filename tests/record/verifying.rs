@@ -90,6 +90,20 @@ fn whoever_knows_the_format_still_has_to_make_the_chain_anew() {
         ("\"first\":1", "\"first\":2"),
         ("\"last\":6", "\"last\":5"),
         ("record 1", "record 2"),
+        // The same in another way of writing: what two readers read differently is no record.
+        ("\"Hello\"", "\"H\\u0065llo\""),
+        ("{\"offset\":1,", "{ \"offset\":1,"),
+        ("{\"offset\":1,", "{\"offset\":01,"),
+        ("\"text\":\"Hello\"", "\"text\":\"x\",\"text\":\"Hello\""),
+        ("\"text\":\"Hello\"", "\"deleted\":null,\"text\":\"Hello\""),
+        ("\"kind\":99,", ""),
+        ("\"epoch\":\"5f3a\"", "\"epoch\":\"05f3a\""),
+        ("12:00:02.002Z", "12:00:02.002+00:00"),
+        (
+            "\"nick\":\"Alice\",\"verified\":true,",
+            "\"verified\":true,\"nick\":\"Alice\",",
+        ),
+        ("\"from\":1,", "\"from\": 1,"),
     ] {
         let changed = good.join("\n").replacen(was, is, 1);
         assert_ne!(changed, good.join("\n"), "{was}");
