@@ -912,3 +912,57 @@ async fn a_page_of_the_log_says_where_it_is_and_what_is_missing() {
         assert_eq!(answer.refusal(), (400, "bad_request".to_owned()), "{bad}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_has_not_changed_is_not_sent_again_and_a_deletion_changes_it() {
+    let gateway =
+        TestGateway::with(|config| config.limits.history_burst = 100.try_into().expect("not 0"))
+            .await;
+    let token = gateway
+        .provider
+        .token_with("mod", &json!({ "scope": "chat chat:moderate" }));
+    let mut alice = gateway.member("Alice").await;
+    alice.join("lobby").await;
+    for n in 1..=4 {
+        alice.say("lobby", &format!("m{n}")).await;
+    }
+    let page = format!("{ROOM}?before=3");
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    let asked = async |etag: Option<&str>| {
+        let line = etag.map_or_else(String::new, |etag| format!("if-none-match: {etag}\r\n"));
+        get(&gateway, &page, &format!("{bearer}{line}")).await
+    };
+    let first = asked(None).await;
+    assert_eq!(first.header("content-type"), Some("application/json"));
+    let etag = first.header("etag").expect("a validator").to_owned();
+    for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}")] {
+        let again = asked(Some(&known)).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{known}");
+        assert_eq!(again.header("etag"), Some(etag.as_str()));
+        assert_eq!(
+            again.header("cache-control"),
+            Some("no-store"),
+            "what is deleted must not live on in a cache"
+        );
+    }
+    assert_eq!(asked(Some("\"x\"")).await.status, 200);
+    assert_eq!(
+        get(&gateway, &page, &format!("if-none-match: {etag}\r\n"))
+            .await
+            .status,
+        401,
+        "the right goes first"
+    );
+    let gone = gateway
+        .api("DELETE", &format!("{ROOM}/2"), &token, None)
+        .await;
+    assert_eq!(gone.status, 200);
+    let changed = asked(Some(&etag)).await;
+    assert_eq!(changed.status, 200);
+    assert_eq!(changed.json()["messages"][1]["deleted"], true);
+    let etag = changed.header("etag").expect("a validator").to_owned();
+    assert_eq!(asked(Some(&etag)).await.status, 304);
+    alice.say("lobby", "next").await;
+    let moved = asked(Some(&etag)).await;
+    assert_eq!((moved.status, &moved.json()["head"][0]), (200, &json!(6)));
+}
