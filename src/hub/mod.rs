@@ -57,7 +57,7 @@ use crate::{
         settings::HubSettings,
         stream::FramedPage,
     },
-    log::{Engine, Facts, Feed, Page, Unavailable},
+    log::{Engine, Feed, Page, Unavailable},
     outbound::entry_frames::EntryFrames,
     protocol::codes::CloseCode,
     telemetry::metrics::Metrics,
@@ -71,7 +71,6 @@ const READS_AT_ONCE: usize = 32;
 /// The hub. It runs as one task, [`Hub::run`], and spawns none.
 pub struct Hub {
     engine: Arc<dyn Engine>,
-    facts: Facts,
     settings: HubSettings,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -139,7 +138,6 @@ impl Hub {
             reads: Semaphore::new(READS_AT_ONCE),
             ring_bytes: Arc::default(),
             ticks: AtomicU64::new(0),
-            facts: engine.facts(),
             meters: Meters::new(&metrics),
             engine,
             settings,
@@ -249,8 +247,9 @@ impl Hub {
     /// The room, alive on this node.
     fn open(&self, id: &RoomId) -> Result<Arc<Room>, Full> {
         let make = || {
-            let ring = Ring::new(&self.ring_bytes, self.facts.retention_count);
-            Room::new(id.clone(), ring, self.metrics.slow_consumers.clone())
+            let keep = self.engine.keep(id);
+            let ring = Ring::new(&self.ring_bytes, keep.count);
+            Room::new(id.clone(), ring, keep, self.metrics.slow_consumers.clone())
         };
         let room = self.rooms.open(id, make)?;
         self.count_rooms();

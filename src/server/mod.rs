@@ -31,6 +31,6 @@ mod ws_socket;
 
 pub use self::{
     drain::{Drained, Stop},
-    gateway::{Gateway, Mode, ServeError, StartError},
+    gateway::{Gateway, Mode, Remedy, ServeError, StartError},
     tls::{TlsError, try_pair},
 };

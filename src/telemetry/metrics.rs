@@ -139,6 +139,16 @@ pub struct Metrics {
     pub log_read_seconds: Histograms<1>,
     /// 1 while the log takes entries, by `engine`.
     pub log_writable: Gauges<1>,
+    /// Time of a commit of the log's file, its flush included.
+    pub log_commit_seconds: Histogram,
+    /// Entries and visits of one commit.
+    pub log_batch_entries: Histogram,
+    /// Entries that retention took.
+    pub log_removed_entries: Counter,
+    /// Bytes of the log on disk, by `file` (`main` `wal`).
+    pub log_size_bytes: Gauges<1>,
+    /// Times that a room read its log because the feed or its ring did not have what was asked for.
+    pub log_backfills: Counter,
     /// Incarnations of a room's log by `cause` (`created` `restart` `failover` `rollback`); a rollback lost a tail.
     pub log_epochs: Counters<1>,
     /// Envelopes that could not be decoded; shown as removed.
@@ -222,6 +232,11 @@ impl Metrics {
             log_append_seconds: Family::new_with_constructor(fast_seconds),
             log_read_seconds: Family::new_with_constructor(fast_seconds),
             log_writable: Family::default(),
+            log_commit_seconds: fast_seconds(),
+            log_batch_entries: counts(),
+            log_removed_entries: Counter::default(),
+            log_size_bytes: Family::default(),
+            log_backfills: Counter::default(),
             log_epochs: Family::default(),
             log_poisoned: Counter::default(),
             telemetry_lines_dropped: Counter::default(),
@@ -464,6 +479,33 @@ impl Metrics {
             "log_writable",
             "1 while the log takes entries, by engine",
             self.log_writable.clone(),
+        );
+        r.register_with_unit(
+            "log_commit",
+            "Time of a commit of the log, its flush included",
+            Unit::Seconds,
+            self.log_commit_seconds.clone(),
+        );
+        r.register(
+            "log_batch_entries",
+            "Entries and visits of one commit of the log",
+            self.log_batch_entries.clone(),
+        );
+        r.register(
+            "log_removed_entries",
+            "Entries that retention took",
+            self.log_removed_entries.clone(),
+        );
+        r.register_with_unit(
+            "log_size",
+            "Bytes of the log on disk by file",
+            Unit::Bytes,
+            self.log_size_bytes.clone(),
+        );
+        r.register(
+            "log_backfills",
+            "Times that a room read its log because the feed or its ring did not have what was asked for",
+            self.log_backfills.clone(),
         );
         r.register(
             "log_epochs",

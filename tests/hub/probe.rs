@@ -13,11 +13,13 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     domain::{
-        cursor::Cursor, ids::SessionId, nickname::Nickname, position::Position, room_name::RoomId,
+        cursor::Cursor, ids::SessionId, ids::UserId, nickname::Nickname, position::Position,
+        room_name::RoomId,
     },
     log::{
-        Append, AppendError, Engine, Entered, Facts, Feed, Follow, Fut, Health, Page, Placed,
-        RoomLog, Seat, Seats, StateVersion, Unavailable, memory::MemoryEngine,
+        Append, AppendError, Engine, Entered, Erased, Facts, Feed, Follow, Fut, Health, Page,
+        Placed, RoomLog, Seat, Seats, StateVersion, Unavailable, memory::MemoryEngine,
+        retention::Keep,
     },
 };
 
@@ -146,6 +148,14 @@ impl RoomLog for Probe {
 
     fn facts(&self) -> Facts {
         self.inner.facts()
+    }
+
+    fn keep(&self, room: &RoomId) -> Keep {
+        self.inner.keep(room)
+    }
+
+    fn erase(&self, user: UserId) -> Fut<'_, Result<Erased, Unavailable>> {
+        self.inner.erase(user)
     }
 }
 

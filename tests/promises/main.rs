@@ -13,6 +13,7 @@ mod admission;
 mod authentication;
 mod authorization;
 mod drain;
+mod durability;
 mod frames;
 mod http_api;
 mod identity_provider;
