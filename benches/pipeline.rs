@@ -130,6 +130,10 @@ fn html(c: &mut Criterion) {
         ("4096 bytes of http://0x1/", "http://0x1/".repeat(372)),
         ("4096 bytes of http://a.b/", "http://a.b/".repeat(372)),
         ("4096 bytes of addresses", "http://a.b ".repeat(372)),
+        (
+            "addresses of &",
+            format!("http://a.b/{} ", "&".repeat(387)).repeat(10),
+        ),
     ] {
         c.bench_function(&format!("html/{name}"), |b| {
             b.iter(|| deriver.derive(black_box(&text)));

@@ -1,7 +1,7 @@
 //! How many at once: connections in all and of one address, and TLS handshakes under way. A connection over its cap still gets
 //! its TLS, because only over TLS can it be told why; such surplus has small caps of its own, and beyond them is dropped.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -45,6 +45,7 @@ struct OfAddress {
 #[derive(Debug)]
 pub(super) struct Caps {
     max: Max,
+    answer_within: Duration,
     counts: Mutex<Counts>,
     metrics: Arc<Metrics>,
 }
@@ -74,6 +75,7 @@ impl Caps {
                 handshakes: limits.tls_handshakes_max,
                 handshakes_per_ip: limits.tls_handshakes_per_ip_max,
             },
+            answer_within: limits.http_idle,
             counts: Mutex::default(),
             metrics,
         })
@@ -199,6 +201,11 @@ impl Permit {
         if std::mem::take(&mut *self.handshaking.lock()) {
             self.caps.counts.lock().end_handshake(self.address);
         }
+    }
+
+    /// How long the peer may take to read an answer: as long as it may idle between two.
+    pub fn answer_within(&self) -> Duration {
+        self.caps.answer_within
     }
 
     /// Why every request on this connection is refused, if it is one too many. Asked by `server` for each request, but not

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::{
     auth::{
+        header::is_key_id,
         keys::{IssuerKey, KeyError},
         random::secret_bytes,
     },
@@ -39,6 +40,9 @@ pub enum MintError {
     /// The PEM is no private key of an accepted kind.
     #[error("it holds no private key of RSA (2048 bits or more), P-256, P-384 or Ed25519 in PEM")]
     NotPrivatePem,
+    /// No token under such a name would be accepted.
+    #[error("a key id is 1 to 128 letters, digits or ._~:/+=-")]
+    KeyId,
     /// The library would not make or use the key.
     #[error("the key cannot sign")]
     Signing,
@@ -61,6 +65,8 @@ pub struct TokenSpec {
     pub scope: Option<String>,
     /// From `iat` to `exp`.
     pub life: Duration,
+    /// `kid` in the header, if any: which key of the issuer's set verifies it.
+    pub key_id: Option<String>,
 }
 
 impl TokenSpec {
@@ -94,6 +100,7 @@ impl TokenSpec {
             rooms: None,
             scope: None,
             life: Duration::from_hours(1),
+            key_id: None,
         }
     }
 }
@@ -202,8 +209,12 @@ impl Minter {
 
     /// A token of type `at+jwt`, issued at `now_s` (unix seconds), with a `jti` of its own.
     pub fn mint(&self, spec: &TokenSpec, now_s: u64) -> Result<String, MintError> {
+        if spec.key_id.as_deref().is_some_and(|id| !is_key_id(id)) {
+            return Err(MintError::KeyId);
+        }
         let mut header = Header::new(self.algorithm);
         header.typ = Some("at+jwt".to_owned());
+        header.kid.clone_from(&spec.key_id);
         let claims = Claims {
             iss: &spec.issuer,
             aud: &spec.audience,
@@ -299,6 +310,24 @@ mod tests {
             assert_eq!(full.get(claim), Some(&value), "{claim}");
         }
         assert_ne!(least.get("jti"), full.get("jti"));
+    }
+
+    #[test]
+    fn a_token_names_its_key_when_it_is_told_to() {
+        let minter = Minter::ephemeral().expect("a key");
+        let header = |key_id: Option<&str>| {
+            let spec = TokenSpec {
+                key_id: key_id.map(str::to_owned),
+                ..TokenSpec::new("i", "a", "alice")
+            };
+            let token = minter.mint(&spec, 1000)?;
+            Ok(jsonwebtoken::decode_header(&token).expect("a token").kid)
+        };
+        assert_eq!(header(None), Ok(None));
+        assert_eq!(header(Some("2026-11")), Ok(Some("2026-11".to_owned())));
+        for wrong in ["", "a b", "a\n", "\u{e9}", &"a".repeat(129)] {
+            assert_eq!(header(Some(wrong)), Err(MintError::KeyId), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub(super) struct Token {
     /// The private key in PEM (its kind chooses the algorithm), or a shared secret for HS256
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
+    /// The kid header: which key of the issuer's set verifies it
+    #[arg(long, value_name = "KEY ID")]
+    kid: Option<String>,
     /// The iss claim
     #[arg(long, value_name = "ISSUER", default_value = Config::DEV_ISSUER)]
     iss: String,
@@ -51,6 +54,7 @@ impl Token {
             rooms: self.rooms,
             scope: self.scope,
             life: self.ttl,
+            key_id: self.kid,
         };
         let minted =
             Minter::read(&key).and_then(|minter| minter.mint(&spec, Clock::system().unix_s()));

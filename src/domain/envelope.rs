@@ -56,28 +56,74 @@ pub struct EnvelopeError;
 
 /// Writes a message. Fails never: a nickname and a text are bounded far below the 64 KiB that a length can say.
 pub fn encode_message(user: UserId, nick: &str, verified: bool, text: &CleanText) -> Bytes {
-    let mut out = BytesMut::with_capacity(32 + nick.len() + text.as_str().len());
-    out.put_u8(VERSION);
-    out.put_u8(MESSAGE);
-    out.put_u8(u8::from(verified));
-    put_str(&mut out, user.as_str());
-    put_str(&mut out, nick);
-    // A text may be larger than a `u16` can say (`content.text_bytes_max` up to 65536): it is the rest of the envelope.
-    out.put_slice(text.as_str().as_bytes());
-    out.freeze()
+    Message {
+        user,
+        nick,
+        verified,
+        text: text.as_str(),
+    }
+    .encode()
+    .expect("names are bounded by `limits.nick_bytes_max`, at most 512")
 }
 
-/// Writes a deletion: offset and epoch of its target, who, and the reason as the rest; none when nothing is left.
+impl Message<'_> {
+    /// The bytes that [`decode`] reads: one message has one envelope, so a record need not hold both.
+    pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
+        let mut out = BytesMut::with_capacity(32 + self.nick.len() + self.text.len());
+        out.put_u8(VERSION);
+        out.put_u8(MESSAGE);
+        out.put_u8(u8::from(self.verified));
+        put_str(&mut out, self.user.as_str())?;
+        put_str(&mut out, self.nick)?;
+        // A text may be larger than a `u16` can say (`content.text_bytes_max` up to 65536): it is the rest of the envelope.
+        out.put_slice(self.text.as_bytes());
+        Ok(out.freeze())
+    }
+}
+
+/// The kind of an envelope of this version, known to this build or not.
+pub fn kind(raw: &[u8]) -> Option<u8> {
+    match raw {
+        [VERSION, kind, ..] => Some(*kind),
+        _ => None,
+    }
+}
+
+/// Writes a deletion. Fails never: all of it is bounded.
 pub fn encode_deletion(target: Position, user: UserId, reason: Option<&Reason>) -> Bytes {
-    let reason = reason.map_or("", Reason::as_str);
-    let mut out = BytesMut::with_capacity(48 + reason.len());
-    out.put_u8(VERSION);
-    out.put_u8(DELETION);
-    out.put_u64(target.offset);
-    out.put_u64(target.epoch.raw());
-    put_str(&mut out, user.as_str());
-    out.put_slice(reason.as_bytes());
-    out.freeze()
+    Deletion {
+        target,
+        user,
+        reason: reason.map(Reason::as_str),
+    }
+    .encode()
+    .expect("a user's id has 22 bytes")
+}
+
+impl Deletion<'_> {
+    /// The bytes that [`decode`] reads: offset and epoch of the target, who, and the reason as the rest; none when nothing is
+    /// left.
+    pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
+        let reason = self.reason.unwrap_or_default();
+        let mut out = BytesMut::with_capacity(48 + reason.len());
+        out.put_u8(VERSION);
+        out.put_u8(DELETION);
+        out.put_u64(self.target.offset);
+        out.put_u64(self.target.epoch.raw());
+        put_str(&mut out, self.user.as_str())?;
+        out.put_slice(reason.as_bytes());
+        Ok(out.freeze())
+    }
+}
+
+impl Envelope<'_> {
+    /// Who wrote or did it.
+    pub fn user(&self) -> UserId {
+        match self {
+            Self::Message(message) => message.user,
+            Self::Deletion(deletion) => deletion.user,
+        }
+    }
 }
 
 /// Reads an envelope.
@@ -117,11 +163,11 @@ fn decode_deletion(rest: &[u8]) -> Result<Deletion<'_>, EnvelopeError> {
     })
 }
 
-fn put_str(out: &mut BytesMut, value: &str) {
-    let len = u16::try_from(value.len())
-        .expect("names are bounded by `limits.nick_bytes_max`, at most 512");
+fn put_str(out: &mut BytesMut, value: &str) -> Result<(), EnvelopeError> {
+    let len = u16::try_from(value.len()).map_err(|_| EnvelopeError)?;
     out.put_u16(len);
     out.put_slice(value.as_bytes());
+    Ok(())
 }
 
 fn take_str(raw: &[u8]) -> Result<(&str, &[u8]), EnvelopeError> {

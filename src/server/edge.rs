@@ -13,15 +13,18 @@ use std::{
 
 use axum::http::Request;
 use axum_server::accept::Accept;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Instant,
 };
 use tokio_rustls::server::TlsStream;
 use tower::Service;
 
 use super::{
+    answer_timer::AnswerTimer,
     guarded_stream::Readable,
     head_watch::{HeadNotes, HeadTimer, HeadWatch},
     proxy_header::{self, ProxyRules},
@@ -273,6 +276,7 @@ impl IntoEdge for TcpEdge {
         EdgeStream::new(
             self.notes.clone(),
             self.head_within,
+            self.permit.answer_within(),
             Connection::Plain(self),
         )
     }
@@ -283,6 +287,7 @@ impl IntoEdge for TlsStream<TcpEdge> {
         let (tcp, tls) = self.get_ref();
         tcp.permit.established();
         let (notes, head_within) = (tcp.notes.clone(), tcp.head_within);
+        let answer_within = tcp.permit.answer_within();
         let version = match tls.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
             Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
@@ -292,7 +297,12 @@ impl IntoEdge for TlsStream<TcpEdge> {
             .tls_handshakes
             .get_or_create(&[("result", "ok"), ("version", version)])
             .inc();
-        EdgeStream::new(notes, head_within, Connection::Tls(Box::new(self)))
+        EdgeStream::new(
+            notes,
+            head_within,
+            answer_within,
+            Connection::Tls(Box::new(self)),
+        )
     }
 }
 
@@ -304,6 +314,7 @@ pub(super) struct EdgeStream {
     preface: u8,
     head: HeadWatch,
     timer: HeadTimer,
+    answer: AnswerTimer,
 }
 
 enum Connection {
@@ -315,18 +326,40 @@ const PREFACE: &[u8] = b"PRI ";
 const DECIDED: u8 = u8::MAX;
 
 impl EdgeStream {
-    fn new(notes: HeadNotes, head_within: Duration, connection: Connection) -> Self {
+    fn new(
+        notes: HeadNotes,
+        head_within: Duration,
+        answer_within: Duration,
+        connection: Connection,
+    ) -> Self {
         Self {
             connection,
             preface: 0,
             head: HeadWatch::new(notes.clone()),
             timer: HeadTimer::new(head_within, notes),
+            answer: AnswerTimer::new(answer_within),
         }
     }
 
     /// The connection speaks WebSocket from here on.
     pub(super) fn upgraded(&mut self) {
         self.timer.stop();
+        self.answer.stop();
+    }
+
+    /// What was found when something was to be written: an error when the peer has not taken it for too long.
+    fn written<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_pending() && self.answer.poll_late(cx).is_ready() {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "an answer was not taken",
+            )));
+        }
+        polled
     }
 
     fn watch_for_preface(&mut self, came: &[u8]) -> io::Result<()> {
@@ -398,10 +431,11 @@ impl AsyncWrite for EdgeStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.connection {
+        let polled = match &mut self.connection {
             Connection::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Connection::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        };
+        self.written(polled, cx)
     }
 
     fn poll_write_vectored(
@@ -409,10 +443,11 @@ impl AsyncWrite for EdgeStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.connection {
+        let polled = match &mut self.connection {
             Connection::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Connection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
+        };
+        self.written(polled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -423,21 +458,47 @@ impl AsyncWrite for EdgeStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.connection {
+        let polled = match &mut self.connection {
             Connection::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        if polled.is_ready() {
+            self.answer.taken();
         }
+        self.written(polled, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.connection {
+        let polled = match &mut self.connection {
             Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        };
+        self.written(polled, cx)
     }
 }
 
-/// One line a second at most when the accept loop fails, as it does when descriptors run out.
-pub(super) fn accept_error(_: Option<&SocketAddr>, error: &io::Error) {
-    tracing::debug!(%error, "a connection was not accepted");
+/// A connection that came to nothing is the peer's affair. When none can be accepted at all, as when descriptors run out, the
+/// operator is told; the loop tries again every 50 ms, and one line a second is enough.
+pub(super) fn accept_error(peer: Option<&SocketAddr>, error: &io::Error) {
+    if peer.is_some() {
+        tracing::debug!(%error, "a connection was not accepted");
+    } else if EXHAUSTED.may_tell(Instant::now()) {
+        tracing::warn!(%error, "no connection can be accepted");
+    }
+}
+
+/// Descriptors are the process's, and so is the time at which their lack was told.
+static EXHAUSTED: OnceASecond = OnceASecond(Mutex::new(None));
+
+struct OnceASecond(Mutex<Option<Instant>>);
+
+impl OnceASecond {
+    fn may_tell(&self, now: Instant) -> bool {
+        let mut told = self.0.lock();
+        let may = told.is_none_or(|told| now.duration_since(told) >= Duration::from_secs(1));
+        if may {
+            *told = Some(now);
+        }
+        may
+    }
 }

@@ -2,6 +2,7 @@
 //! session. The only place that names axum, hyper, tower and rustls.
 
 mod admin;
+mod answer_timer;
 mod api;
 pub mod certificate_time;
 mod cors;

@@ -15,6 +15,8 @@ const SETTLED_MS = 10_000;
 const SAVE_MS = 100;
 /** Answers to the ticket request that waiting does not change. */
 const FINAL = new Set([400, 401, 403, 404]);
+/** The close code of somebody who goes for good: the gateway gives seat and nickname back at once. */
+const LEAVING = 1000;
 /** States in which a person, not time, decides what happens next. */
 const RESTING = new Set(['idle', 'signed-out', 'elsewhere', 'closed']);
 
@@ -175,17 +177,17 @@ export class Wardroom extends Emitter {
   #stop() {
     this.#stopListening();
     this.#ticker.stop();
-    this.#cut();
+    this.#cut(LEAVING);
     this.#saveNow();
   }
 
-  /** Ends whatever is under way: the attempt, the wait, the link. */
-  #cut() {
+  /** Ends whatever is under way: the attempt, the wait, the link. Without a code to come back to the seat. @param {number} [code] */
+  #cut(code) {
     this.#attempt += 1;
     this.#abort.abort();
     this.timers.clearTimeout(this.#retryTimer);
     if (!this.#link) return;
-    this.#link.close();
+    this.#link.close(code);
     this.#lost();
   }
 

@@ -87,8 +87,8 @@ export class Link {
     else if (this.welcomed && this.#deadline === Infinity && now - this.#heardAt >= this.#pingMs) this.probe(ANSWER_MS);
   }
 
-  /** Ends it from this side; `ended` is not called. @param {number} [code] */
-  close(code = 1000) {
+  /** Ends it from this side; `ended` is not called. Without a code the gateway keeps the seat a while. @param {number} [code] */
+  close(code) {
     this.#over = true;
     this.#rejectAsked();
     this.#socket.close(code);

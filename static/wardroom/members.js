@@ -8,7 +8,8 @@ export class Members {
   count = 0;
   /** @type {Map<string, Member>} */
   #people = new Map();
-  #crowd = false;
+  /** How many a list names at most; `Infinity` as long as none was cut. */
+  #cutAt = Infinity;
 
   /** Those who are known by name, in its order. */
   get list() {
@@ -18,7 +19,7 @@ export class Members {
   /** @param {Member[]} people @param {number} count */
   replace(people, count) {
     this.#people = new Map(people.map((person) => [person.user, person]));
-    this.#crowd = count > this.#people.size;
+    if (count > this.#people.size) this.#cutAt = people.length;
     this.count = count;
   }
 
@@ -30,6 +31,7 @@ export class Members {
     for (const { user } of left) this.#people.delete(user);
     for (const person of joined) this.#people.set(person.user, person);
     this.count = count;
-    return this.#crowd || count === this.#people.size;
+    // Of a crowd only some are named; when it has gone, all are again.
+    return count === this.#people.size || (count > this.#cutAt && count > this.#people.size);
   }
 }

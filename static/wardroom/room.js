@@ -6,6 +6,7 @@ import { Outbox, PAUSING } from './outbox.js';
 
 const TYPING_MS = 3000;
 const RETRACT_MS = 5000;
+const REFRESH_MS = 2000;
 const STALLED_MS = 10_000;
 const REMEMBERED = 1000;
 
@@ -375,13 +376,16 @@ export class Room extends Emitter {
 
   #presence(frame) {
     const consistent = this.people.change(frame.joined ?? [], frame.left ?? [], frame.count);
-    if (!consistent && !this.#refreshAt) this.#refreshAt = this.port.now() + 2000;
+    if (!consistent && !this.#refreshAt) this.#refreshAt = this.port.now() + REFRESH_MS;
     this.emit('presence', { members: this.people.list, count: this.people.count });
   }
 
   #refreshMembers() {
     this.#refreshAt = 0;
-    this.members().catch(() => {}); // the next presence frame that does not add up asks again
+    this.members().catch((error) => {
+      // Without a connection the next join asks; a gateway that was asked too much is asked again.
+      if (error.retryable && this.state !== 'outside') this.#refreshAt = this.port.now() + (error.retryAfterMs ?? REFRESH_MS);
+    });
   }
 
   #dispatch(item) {

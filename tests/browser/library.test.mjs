@@ -36,7 +36,8 @@ class Gateway {
           this.sent.push(frame);
           if (frame.type === 'ping' && gateway.answersPings) queueMicrotask(() => this.onmessage({ data: '{"type":"pong"}' }));
         }
-        close() {
+        close(code) {
+          this.closedWith = code;
           this.readyState = 3;
         }
       },
@@ -273,6 +274,21 @@ test('three good tickets without a welcome mean that something blocks WebSockets
     await gateway.close(1006);
   }
   assert.deepEqual(codes, ['network', 'network', 'blocked']);
+});
+
+test('whoever leaves says so, and whoever comes back does not', async () => {
+  const gateway = new Gateway();
+  const { chat } = await gateway.online();
+  for (const [event, back] of [['pagehide', Object.assign(new Event('pageshow'), { persisted: true })], ['offline', new Event('online')]]) {
+    const left = gateway.socket;
+    gateway.target.dispatchEvent(new Event(event));
+    assert.equal(left.readyState, 3, event);
+    assert.equal(left.closedWith, undefined, `${event}: the seat is kept`);
+    gateway.target.dispatchEvent(back);
+    await gateway.again();
+  }
+  chat.close();
+  assert.equal(gateway.socket.closedWith, 1000);
 });
 
 test('a silent connection is asked, and left when nothing answers', async () => {
@@ -580,6 +596,34 @@ test('people are merged by user, and a count that does not add up is noticed', (
   assert.equal(members.change([], [{ user: 'b', nick: 'Bob' }], 5), false);
   members.replace([{ user: 'a', nick: 'Ann' }], 900);
   assert.equal(members.change([], [], 899), true, 'of a crowd only some are named');
+  assert.equal(members.change([{ user: 'b', nick: 'Bob' }], [], 2), true, 'and then all');
+  members.replace([{ user: 'a', nick: 'Ann' }, { user: 'b', nick: 'Bob' }], 900);
+  assert.equal(members.change([], [{ user: 'b', nick: 'Bob' }], 2), false, 'when the crowd has gone, all should be known');
+});
+
+test('who is there is asked on joining, again when the gateway was busy, and again when the count disagrees', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online();
+  const answer = async (people, count = people.length) => {
+    const asked = await gateway.heard('members');
+    assert.equal(asked.length, 1);
+    const members = people.map((user) => ({ user, nick: user }));
+    await gateway.say({ type: 'members', id: asked[0].id, room: 'lobby', count, members });
+  };
+  const names = () => room.people.list.map(({ nick }) => nick);
+  const [first] = await gateway.heard('members');
+  await gateway.say({ type: 'error', id: first.id, code: 'rate_limited', detail: '', retry_after_ms: 3000 });
+  await gateway.time.advance(2000);
+  assert.deepEqual(await gateway.heard('members'), []);
+  await gateway.time.advance(2000);
+  await answer(['Alice', 'Bob']);
+  assert.deepEqual(names(), ['Alice', 'Bob']);
+  await gateway.say({ type: 'presence', room: 'lobby', joined: [{ user: 'Carol', nick: 'Carol' }], left: [], count: 5 });
+  await gateway.time.advance(3000);
+  await answer(['Alice', 'Bob', 'Carol', 'Dave', 'Eve']);
+  assert.deepEqual([names().length, room.people.count], [5, 5]);
+  await gateway.time.advance(10_000);
+  assert.deepEqual(await gateway.heard('members'), [], 'then it is left alone');
 });
 
 test('a room that refuses is given up; one that is not available is tried again', async () => {

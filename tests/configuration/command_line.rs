@@ -185,6 +185,9 @@ fn no_secret_reaches_the_output_or_the_command_line() {
         "check",
         "token",
         "cert",
+        "export",
+        "verify",
+        "backup",
         "healthcheck",
         "completions",
     ] {
@@ -218,6 +221,9 @@ fn usage_help_and_version_are_as_people_expect() {
         "check",
         "token",
         "cert",
+        "export",
+        "verify",
+        "backup",
         "healthcheck",
         "completions",
         "78 configuration",
@@ -232,7 +238,9 @@ fn usage_help_and_version_are_as_people_expect() {
     for shell in ["bash", "zsh", "fish"] {
         let script = wardroom(folder, &["completions", shell], &[]);
         assert_eq!(script.status.code(), Some(0));
-        assert!(out(&script).contains("healthcheck"), "{shell}");
+        for command in ["healthcheck", "export", "verify", "backup"] {
+            assert!(out(&script).contains(command), "{shell}: {command}");
+        }
     }
 }
 

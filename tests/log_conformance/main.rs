@@ -1,8 +1,13 @@
 //! One text for every engine: each sentence of the traits in `log/mod.rs` is a test here. An engine joins by a [`Make`].
 
-#![expect(clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "a test spawns tasks that no drain waits for, and one that cannot go on ends"
+)]
 
 mod feed;
+mod file;
 mod log;
 mod seats;
 mod world;

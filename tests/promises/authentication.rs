@@ -460,6 +460,44 @@ async fn a_session_ends_with_its_credential_and_says_so_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_has_a_longest_life_whatever_fresh_tokens_it_gets() {
+    use std::time::Duration;
+    const LIFE: Duration = Duration::from_secs(3);
+    let gateway = TestGateway::with(|config| {
+        config.auth.session_max = LIFE;
+        config.limits.expiry_warning = Duration::from_secs(1);
+        config.limits.auth_frames_per_min = 100.try_into().expect("not 0");
+    })
+    .await;
+    let before = tokio::time::Instant::now();
+    let mut client = gateway.member("Alice").await;
+    let opened = tokio::time::Instant::now();
+    for _ in 0..3 {
+        client
+            .send(json!({ "type": "auth", "id": "a", "token": gateway.provider.token("Alice") }))
+            .await;
+        client.expect("ok").await;
+    }
+    let warning = client.expect("expiring").await;
+    assert!(
+        warning["in_ms"].as_u64().is_some_and(|ms| ms <= 1000),
+        "X1: {warning}"
+    );
+    client
+        .send(json!({ "type": "auth", "id": "a", "token": gateway.provider.token("Alice") }))
+        .await;
+    client.expect("ok").await;
+    assert_eq!(
+        client.closed().await,
+        Some((4401, "credential_expired".to_owned())),
+        "X1"
+    );
+    assert!(before.elapsed() >= LIFE, "X1: not before its time");
+    let late = opened.elapsed().saturating_sub(LIFE);
+    assert!(late <= Duration::from_secs(1), "X1: {late:?} late");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fresh_token_of_the_same_person_extends_the_session_and_any_other_does_not() {
     let gateway = TestGateway::with(|config| {
         config.limits.auth_frames_per_min = 20.try_into().expect("not 0")

@@ -243,6 +243,23 @@ async fn what_was_acknowledged_survives_a_kill_at_any_moment_exactly_once() {
         repeated += talker.repeated;
         duplicates += talker.duplicates;
     }
+    let export = site.run(
+        &["export", "--config", "wardroom.toml", "--room", ROOM],
+        &[],
+    );
+    assert_eq!(
+        export.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&export.stderr)
+    );
+    std::fs::write(site.path("record.jsonl"), export.stdout).expect("written");
+    let verified = site.run(&["verify", "record.jsonl"], &[]);
+    assert_eq!(
+        verified.status.code(),
+        Some(0),
+        "the chain verifies: {verified:?}"
+    );
     println!(
         "kill -9: {} rounds, {acked} messages acknowledged and found once, {repeated} repeats, {duplicates} of them were there already",
         rounds()
@@ -535,7 +552,9 @@ async fn a_damaged_file_ends_with_70_and_says_how_to_recover() {
     let talking = tokio::spawn(alice.talk(client));
     eventually("some messages are there", async || {
         let entries = whole(&site, &node).await.len();
-        (entries > 200).then_some(()).ok_or(format!("{entries} entries"))
+        (entries > 200)
+            .then_some(())
+            .ok_or(format!("{entries} entries"))
     })
     .await;
     node.process.signal("KILL");

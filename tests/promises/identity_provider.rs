@@ -9,6 +9,7 @@ use crate::support::{
     gateway::{TestGateway, issuer},
     http::exchange,
     identity::{AUDIENCE, Provider, claims},
+    program::Site,
     provider_server::{ProviderServer, Says},
     within,
 };
@@ -440,4 +441,42 @@ async fn unfit_keys_of_a_set_are_left_out_and_the_others_work() {
     ] {
         assert_eq!(verdict(&gateway, &token).await, 401, "J29 {row}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_mints_for_a_set_of_many_keys() {
+    let site = Site::new();
+    let set = vec![site.provider.jwk("ours"), Provider::new().jwk("other")];
+    let server = ProviderServer::start(keys(set)).await;
+    let gateway = reading(&server.url("/keys"), SOON).await;
+    let mint = |more: &[&str]| {
+        let usual = [
+            "token",
+            "--sub",
+            "alice",
+            "--rooms",
+            "lobby",
+            "--key",
+            "issuer.key",
+            "--iss",
+            REMOTE,
+            "--aud",
+            AUDIENCE,
+        ];
+        site.run(&[&usual[..], more].concat(), &[])
+    };
+    for (more, expected) in [
+        (&["--kid", "ours"][..], 200),
+        (&["--kid", "other"], 401),
+        (&["--kid", "nobody"], 401),
+        (&[], 401),
+    ] {
+        let minted = mint(more);
+        assert_eq!(minted.status.code(), Some(0), "{minted:?}");
+        let token = String::from_utf8(minted.stdout).expect("ASCII");
+        assert_eq!(verdict(&gateway, token.trim()).await, expected, "{more:?}");
+    }
+    let refused = mint(&["--kid", "not a name"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("key id"));
 }

@@ -14,6 +14,7 @@ mod authentication;
 mod authorization;
 mod drain;
 mod durability;
+mod exhaustion;
 mod frames;
 mod http_api;
 mod identity_provider;

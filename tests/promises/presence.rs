@@ -5,7 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
-use crate::support::{client::Client, eventually, gateway::TestGateway};
+use crate::support::{
+    client::Client,
+    eventually,
+    gateway::TestGateway,
+    liar::{self, Liar},
+};
 
 fn nicks(list: &Value) -> Vec<&str> {
     list.as_array()
@@ -186,6 +191,36 @@ async fn a_lost_socket_that_comes_back_in_time_is_not_told() {
     }
     assert_eq!(seen.last().expect("one")["count"], 2);
     back.say("lobby", "I was never away").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_with_1000_gives_the_seat_back_at_once_and_any_other_keeps_it() {
+    // Longer than any test has patience.
+    let gateway =
+        TestGateway::with(|config| config.limits.presence_hold = Duration::from_mins(5)).await;
+    let mut watcher = gateway.member("Watcher").await;
+    watcher.join("lobby").await;
+    for (row, name, farewell) in [
+        ("no code", "Bare", liar::frame(liar::CLOSE, b"")),
+        ("1001", "Away", liar::close(1001)),
+        ("3000", "Odd", liar::close(3000)),
+        ("1000", "Gone", liar::close(1000)),
+    ] {
+        let mut liar = Liar::enter_with(&gateway, name, "&room=lobby").await;
+        liar.expect("joined").await;
+        watcher.expect("presence").await;
+        liar.write(&farewell).await;
+        liar.closed().await;
+        liar.ended().await;
+        let mut heir = gateway.member(&format!("Heir{name}")).await;
+        let expected = if row == "1000" {
+            until_left(&mut watcher, name).await;
+            Ok(name.to_owned())
+        } else {
+            Err("nickname_taken".to_owned())
+        };
+        assert_eq!(join_as(&mut heir, name).await, expected, "{row}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, gateway::TestGateway};
+use crate::support::{
+    client::Client,
+    gateway::TestGateway,
+    liar::{self, Liar},
+};
 
 fn texts(frames: &Value) -> Vec<String> {
     let list = frames.as_array().expect("a list");
@@ -104,6 +108,121 @@ async fn another_persons_resume_string_gives_another_producer() {
     let alice = gateway.member("Alice").await;
     let mallory = resumed(&gateway, "Mallory", &alice.welcome["resume"]).await;
     assert_ne!(alice.welcome["producer"], mallory.welcome["producer"], "X7");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_a_reset_is_there_once_and_a_retry_by_number_makes_no_double() {
+    const SENDS: u64 = 500;
+    let gateway = TestGateway::with(|config| {
+        let plenty = 2000.try_into().expect("not 0");
+        let limits = &mut config.limits;
+        limits.messages_burst = plenty;
+        limits.messages_per_user_burst = plenty;
+        limits.messages_per_room_burst = plenty;
+        limits.frames_burst = plenty;
+        limits.inflight_max = 2000;
+    })
+    .await;
+    let send = |seq: u64| json!({ "type": "send", "id": seq.to_string(), "room": "lobby", "text": format!("m{seq}"), "chain": 0, "seq": seq, "prev": seq - 1 });
+    let mut bob = gateway.member("Bob").await;
+    bob.join("lobby").await;
+    let token = gateway.provider.token("Alice");
+    let dial = gateway
+        .client()
+        .bearer(&token)
+        .query("nick=Alice&room=lobby");
+    let (mut liar, welcome) = Liar::welcomed(gateway.tls().await, &dial.request()).await;
+    liar.expect("joined").await;
+    let all: Vec<u8> = (1..=SENDS).flat_map(|seq| liar::json(&send(seq))).collect();
+    liar.write(&all).await;
+    // Some are in the log and some perhaps are not, when the connection is reset; no ack was read.
+    let mut heard = Vec::new();
+    while heard.len() < 100 {
+        heard.push(bob.hear().await);
+    }
+    let io = liar.into_io();
+    io.get_ref().0.set_zero_linger().expect("a socket");
+    drop(io);
+
+    let mut alice = resumed(&gateway, "Alice", &welcome["resume"]).await;
+    assert_eq!(alice.welcome["producer"], welcome["producer"]);
+    alice.join("lobby").await;
+    let mut again = 0;
+    for seq in 1..=SENDS {
+        alice.send(send(seq)).await;
+        let ack = alice.expect("ack").await;
+        assert_eq!(ack["id"], seq.to_string());
+        let duplicate = ack["duplicate"] == true;
+        // Where an older one than the last is, is not told again.
+        assert!(
+            ack["offset"] == seq || (duplicate && ack["offset"].is_null()),
+            "F24: each has its place: {ack}"
+        );
+        again += u64::from(duplicate);
+    }
+    assert!(again >= 100, "F24: {again} were there already");
+    while heard.len() < usize::try_from(SENDS).expect("few") {
+        heard.push(bob.hear().await);
+    }
+    for (message, seq) in heard.iter().zip(1..) {
+        assert_eq!(
+            (message["offset"].as_u64(), message["text"].as_str()),
+            (Some(seq), Some(format!("m{seq}").as_str())),
+            "F24: once, in order"
+        );
+    }
+    alice.say("lobby", "the last").await;
+    assert_eq!(
+        bob.hear().await["offset"],
+        SENDS + 1,
+        "F24: nothing beside them"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_sockets_with_one_resume_string_one_writes_and_the_other_is_told() {
+    let gateway = TestGateway::start().await;
+    let mut reader = gateway.member("Reader").await;
+    reader.join("lobby").await;
+    let mut first = gateway.member("Alice").await;
+    let mut second = resumed(&gateway, "Alice", &first.welcome["resume"]).await;
+    assert_eq!(first.welcome["producer"], second.welcome["producer"], "X7");
+    let send = |seq: u64, text: &str| json!({ "type": "send", "id": text, "room": "lobby", "text": text, "chain": 0, "seq": seq, "prev": seq - 1 });
+    first.join("lobby").await;
+    second.join("lobby").await;
+    first.send(send(1, "one of the first")).await;
+    assert_eq!(first.expect("ack").await["offset"], 1);
+    second.send(send(1, "one of the second")).await;
+    let error = second.expect("error").await;
+    assert_eq!(
+        (error["code"].as_str(), error["outcome"].as_str()),
+        (Some("conflict"), Some("no")),
+        "X7"
+    );
+    first.send(send(2, "two of the first")).await;
+    assert_eq!(first.expect("ack").await["offset"], 2, "the first goes on");
+    for text in ["one of the first", "two of the first"] {
+        assert_eq!(reader.hear().await["text"], text);
+    }
+    second.settle().await;
+    let invented = "A".repeat(48);
+    for (row, resume) in [
+        ("invented", invented.as_str()),
+        ("empty", ""),
+        ("odd", "%00"),
+    ] {
+        let dial = gateway
+            .client()
+            .bearer(&gateway.provider.token("Mallory"))
+            .query(&format!("resume={resume}"));
+        match dial.dial().await {
+            Ok((mut mallory, _)) => {
+                let welcome = mallory.next().await;
+                assert_ne!(welcome["producer"], first.welcome["producer"], "X7 {row}");
+            }
+            Err(refused) => assert_eq!(refused.status, 400, "X7 {row}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

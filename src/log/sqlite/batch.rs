@@ -130,7 +130,7 @@ impl<'a> Batch<'a> {
                 offset: row.head.map_or(0, |head| head.offset),
                 ts: now,
                 user: visit.user.as_str(),
-                act: visit.act.name(),
+                act: visit.act.word(),
                 digest: Hash::of_content(&salt, visit.nick.as_bytes()),
             };
             row.visits = row.visits.after_visit(&link);
@@ -144,7 +144,7 @@ impl<'a> Batch<'a> {
                     link.offset.cast_signed(),
                     link.ts.cast_signed(),
                     link.user,
-                    visit.act.code(),
+                    visit.act.number(),
                     visit.nick,
                     salt,
                     link.digest.as_bytes(),

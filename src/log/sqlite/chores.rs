@@ -52,7 +52,7 @@ pub(super) struct Place<'a> {
 impl Chores {
     /// Whether something is to be done at once.
     pub(super) fn pending(&self) -> bool {
-        !self.trims.is_empty() || !self.erasures.is_empty()
+        !self.trims.is_empty() || !self.erasures.is_empty() || self.sweep.is_some()
     }
 
     /// Rooms that hold more than they keep.

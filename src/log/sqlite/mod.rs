@@ -2,14 +2,16 @@
 //! the hub and are answered when their commit was flushed; entries go back to it through the feed. A restart goes on where the
 //! file ends, under a new epoch: a file that was set back is found by every client that saw more.
 
+pub mod backup;
 mod batch;
 pub mod chain;
 mod chores;
 mod erasure;
 mod meters;
-pub mod order;
+mod order;
 mod pages;
 mod readers;
+pub mod record;
 mod rooms;
 pub mod schema;
 mod sweep;
@@ -36,9 +38,10 @@ use tokio::{
 use self::{
     chores::Chores,
     meters::Meters,
-    order::{Act, Appending, Order, OwnedAppend, Visit, Visits},
+    order::{Appending, Order, OwnedAppend, Visit, Visits},
     pages::Reading,
     readers::Readers,
+    record::row::Act,
     rooms::Rooms,
     schema::{LastRun, OpenError},
     writer::Writer,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::record::row::Act;
 use crate::{
     domain::{
         ids::{MessageId, UserId},
@@ -56,44 +57,6 @@ pub(super) struct Visit {
     pub(super) user: UserId,
     pub(super) act: Act,
     pub(super) nick: String,
-}
-
-/// What a visit says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Somebody is there who was not.
-    Came,
-    /// Somebody is gone.
-    Went,
-    /// Somebody has another name from now on.
-    Renamed,
-}
-
-impl Act {
-    /// The number in the file.
-    pub fn code(self) -> i64 {
-        match self {
-            Self::Came => 1,
-            Self::Went => 2,
-            Self::Renamed => 3,
-        }
-    }
-
-    /// From the number in the file.
-    pub fn of_code(code: i64) -> Option<Self> {
-        [Self::Came, Self::Went, Self::Renamed]
-            .into_iter()
-            .find(|act| act.code() == code)
-    }
-
-    /// The word in the record.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Came => "came",
-            Self::Went => "went",
-            Self::Renamed => "renamed",
-        }
-    }
 }
 
 impl OwnedAppend {

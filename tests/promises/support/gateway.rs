@@ -61,6 +61,11 @@ impl Door {
         }
     }
 
+    /// What makes TLS of a connection.
+    pub fn connector(&self) -> &TlsConnector {
+        &self.connector
+    }
+
     /// A TLS connection that has said nothing.
     pub async fn tls(&self) -> Tls {
         self.tls_after(b"").await.expect("the handshake")

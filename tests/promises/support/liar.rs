@@ -101,7 +101,12 @@ impl Liar {
     }
 
     /// A session over a connection that has said nothing, after its `welcome`.
-    pub async fn over(mut io: Tls, request: &str) -> Self {
+    pub async fn over(io: Tls, request: &str) -> Self {
+        Self::welcomed(io, request).await.0
+    }
+
+    /// The same, and the `welcome`.
+    pub async fn welcomed(mut io: Tls, request: &str) -> (Self, Value) {
         let (answer, raw) = exchange(&mut io, request.as_bytes())
             .await
             .expect("an answer");
@@ -111,8 +116,9 @@ impl Liar {
             ear: Ear { io, raw },
             mouth,
         };
-        assert_eq!(liar.json().await["type"], "welcome");
-        liar
+        let welcome = liar.json().await;
+        assert_eq!(welcome["type"], "welcome");
+        (liar, welcome)
     }
 
     /// Writes bytes, in one TLS record if they fit one.

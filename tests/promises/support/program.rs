@@ -76,7 +76,25 @@ impl Site {
     /// Starts `serve` with this configuration.
     pub async fn serve_text(&self, text: &str) -> Node {
         self.write("wardroom.toml", text);
-        let mut command = self.command(&["serve", "--config", "wardroom.toml"], &[]);
+        self.start(self.command(&["serve", "--config", "wardroom.toml"], &[]))
+            .await
+    }
+
+    /// Starts `serve` with more lines of configuration, and with so few files as it may have open.
+    pub async fn serve_with_files(&self, files: usize, more: &str) -> Node {
+        self.write("wardroom.toml", &self.configuration(more));
+        let mut command = Command::new("sh");
+        command
+            .current_dir(self.folder.path())
+            .arg("-c")
+            .arg(format!(
+                "ulimit -n {files} && exec {} serve --config wardroom.toml",
+                env!("CARGO_BIN_EXE_wardroom")
+            ));
+        self.start(command).await
+    }
+
+    async fn start(&self, mut command: Command) -> Node {
         let process = Process::start(&mut command);
         let (public, admin) = process.addresses().await;
         let door = door(public, admin, &self.path("certs/ca.crt"));
@@ -163,6 +181,20 @@ impl Process {
                 .ok_or(written)
         })
         .await
+    }
+
+    /// A number that the kernel tells of it in a file of `/proc`, by its name: kilobytes, or a count.
+    pub fn told(&self, file: &str, name: &str) -> u64 {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        let text = std::fs::read_to_string(path).expect("it runs");
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
+        value.and_then(|raw| raw.parse().ok()).expect("a number")
+    }
+
+    /// Everything in one file of `/proc`.
+    pub fn proc_file(&self, file: &str) -> Vec<u8> {
+        std::fs::read(format!("/proc/{}/{file}", self.child.id())).expect("it runs")
     }
 
     /// Sends it a signal by name.

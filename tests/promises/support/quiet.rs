@@ -88,6 +88,12 @@ impl<'a> Quiet<'a> {
         }
     }
 
+    /// Checks that the two lost nothing, whatever the bystander was told.
+    pub async fn settled(&mut self) {
+        self.exchange().await;
+        self.listener.settle().await;
+    }
+
     /// Says one message and hears it, in order and once.
     async fn exchange(&mut self) {
         self.said += 1;
