@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 use wardroom::{
     domain::{
-        envelope::Message,
+        envelope::{Deletion, Message},
         ids::{MessageId, Producer, ProducerId, UserId},
         position::{Epoch, Position},
         room_name::RoomId,
@@ -98,6 +98,29 @@ impl Book {
         book.hide(4);
         book.forget("carol");
         book
+    }
+
+    /// A book in which two messages were deleted: one with a reason, of two lines.
+    pub(crate) fn moderated() -> Self {
+        let mut book = Self::new("lobby");
+        book.say("bob", "Bob", "my card is 4929");
+        book.say("bob", "Bob", "and its code is 123");
+        book.retract("alice", 1, Some("a card number\nof his own"));
+        book.retract("alice", 2, None);
+        book
+    }
+
+    fn retract(&mut self, who: &str, offset: u64, reason: Option<&str>) {
+        let deletion = Deletion {
+            target: Position {
+                offset,
+                epoch: Epoch::new(self.epoch),
+            },
+            user: user(who),
+            reason,
+        };
+        self.append(who, &deletion.encode().expect("short names"));
+        self.delete(offset);
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -26,6 +26,16 @@ test('the program in docs/record.md verifies an exported record', () => {
   assert.equal(stdout, `lobby: offsets 1 to 6, head hash ${head}\n`);
 });
 
+test('it verifies deletions, and finds what was changed in one', () => {
+  const moderated = read('tests/record/golden_deletion.jsonl');
+  assert.equal(verify(moderated).status, 0, verify(moderated).stderr);
+  for (const [was, is] of [['"deletes":[2,', '"deletes":[1,'], ['a card number', 'a bad joke']]) {
+    const changed = moderated.replace(was, is);
+    assert.notEqual(changed, moderated, was);
+    assert.match(verify(changed).stderr, /digest/, was);
+  }
+});
+
 test('it finds what was changed', () => {
   for (const [was, is] of [
     ['"Hello"', '"Hallo"'],
