@@ -206,6 +206,9 @@ algorithms = ["ES256"]
 public_key_file = "{token_key}"
 [page]
 enabled = false
+[log]
+engine = "sqlite"
+path = "{log}"
 [telemetry]
 log_level = "warn"
 [limits]
@@ -231,5 +234,6 @@ bytes_in_burst = 104857600
         certificate = path(keys.certificate()),
         tls_key = path(keys.tls_key()),
         token_key = path(keys.path("token.pub")),
+        log = path(keys.path(&format!("log-{public}.db"))),
     )
 }

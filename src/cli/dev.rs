@@ -128,7 +128,7 @@ impl Banner {
             .map(|(name, link)| format!("  {name:<7}{link}"))
             .collect();
         format!(
-            "\n  Wardroom {VERSION}   DEVELOPMENT: this machine only, a token for whoever asks, nothing survives a restart\n\n  \
+            "\n  Wardroom {VERSION}   DEVELOPMENT: this machine only, a token for whoever asks; what is said stays in data/\n\n  \
              page   {}\n{}\n  admin  http://{}/readyz\n\n  \
              Open both links, each in a window of its own. The certificate is our own: trust {}, or tell the browser once that you mean it. Ctrl-C stops.\n\n",
             self.page(),
@@ -150,7 +150,7 @@ impl Banner {
             "timestamp": time.map(|time| time.to_string()),
             "level": "INFO",
             "target": "wardroom::dev",
-            "message": "DEVELOPMENT: this machine only, a token for whoever asks, nothing survives a restart",
+            "message": "DEVELOPMENT: this machine only, a token for whoever asks; what is said stays in data/",
             "version": VERSION,
             "page": self.page(),
             "links": links,

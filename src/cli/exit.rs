@@ -9,6 +9,8 @@ pub(crate) enum Exit {
     Done,
     /// 1: something failed at run time.
     Failed,
+    /// 70 (`EX_SOFTWARE`): the storage of the log failed.
+    Storage,
     /// 78 (`EX_CONFIG` of sysexits): the configuration cannot be used, and starting again will not help.
     Configuration,
 }
@@ -18,6 +20,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Done => 0,
             Exit::Failed => 1,
+            Exit::Storage => 70,
             Exit::Configuration => 78,
         })
     }

@@ -1,15 +1,19 @@
 //! The commands, a file each. Imported by `main.rs` alone; whatever a command starts lives in the library.
 
+mod backup;
 mod cert;
 mod certificate;
 mod check;
 mod completions;
+mod database;
 mod dev;
 pub(crate) mod exit;
+mod export;
 mod healthcheck;
 mod load;
 pub(crate) mod output;
 mod process;
+mod progress;
 mod reach;
 mod refusal;
 mod run;
@@ -17,6 +21,7 @@ mod serve;
 mod signals;
 mod token;
 mod trial;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +53,12 @@ enum Command {
     Token(token::Token),
     /// Make a development authority and a certificate
     Cert(cert::Cert),
+    /// Write out the record of a room: who said what and when, with its hash chain
+    Export(export::Export),
+    /// Check an exported record: nothing was changed, taken out or put in
+    Verify(verify::Verify),
+    /// Copy the log's database while the gateway runs
+    Backup(backup::Backup),
     /// Ask a running node whether it is ready, for probes of containers
     Healthcheck(healthcheck::Healthcheck),
     /// Put load on a gateway, check every delivery, and say what it took
@@ -65,6 +76,9 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Token(token) => token.run(),
             Command::Cert(cert) => cert.run(),
+            Command::Export(export) => export.run(),
+            Command::Verify(verify) => verify.run(),
+            Command::Backup(backup) => backup.run(),
             Command::Healthcheck(healthcheck) => healthcheck.run(),
             Command::Load(load) => load.run(),
             Command::Completions(completions) => completions.run(),

@@ -6,7 +6,7 @@ use wardroom::{
     auth::mint::Minter,
     clock::Clock,
     config::Config,
-    server::{Drained, Gateway, Mode, ServeError, Stop},
+    server::{Drained, Gateway, Mode, Remedy, ServeError, Stop},
     telemetry::metrics::Metrics,
 };
 
@@ -73,10 +73,10 @@ async fn run_gateway(
         Ok(gateway) => gateway,
         Err(error) => {
             tracing::error!(%error, "cannot start");
-            return if error.is_configuration() {
-                Exit::Configuration
-            } else {
-                Exit::Failed
+            return match error.remedy() {
+                Remedy::Configuration => Exit::Configuration,
+                Remedy::Storage => Exit::Storage,
+                Remedy::Time => Exit::Failed,
             };
         }
     };
@@ -107,7 +107,10 @@ fn account(ended: &Result<Drained, ServeError>) -> Exit {
         }
         Err(error) => {
             tracing::error!(%error, "stopped by a failure");
-            Exit::Failed
+            match error {
+                ServeError::Storage => Exit::Storage,
+                ServeError::Listener { .. } => Exit::Failed,
+            }
         }
     }
 }

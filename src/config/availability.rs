@@ -5,8 +5,6 @@ use crate::config::finding::Finding;
 
 /// Keys that must keep their default, and what they wait for.
 pub const UNAVAILABLE: &[(&str, &str)] = &[
-    ("log.engine", "the engines sqlite and redis"),
-    ("log.path", "log.engine \"sqlite\""),
     ("redis.urls", "log.engine \"redis\""),
     ("redis.topology", "log.engine \"redis\""),
     ("redis.sentinel_master", "log.engine \"redis\""),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{Config, finding::Finding};
+use crate::config::{Config, finding::Finding, log::LogEngine};
 
 impl Config {
     /// Pairs of keys that contradict each other.
@@ -60,7 +60,39 @@ impl Config {
                 self.listen.admin
             ),
         );
+        self.log_contradictions(&mut refuse);
         found
+    }
+
+    fn log_contradictions(&self, refuse: &mut impl FnMut(bool, &str, String)) {
+        let memory = self.log.engine == LogEngine::Memory;
+        refuse(
+            self.log.engine == LogEngine::Redis,
+            "log.engine",
+            "\"redis\" is not available in this version".to_owned(),
+        );
+        refuse(
+            self.log.engine == LogEngine::Sqlite && self.log.path.as_os_str().is_empty(),
+            "log.path",
+            "is empty: name the file in which the rooms keep their entries".to_owned(),
+        );
+        refuse(
+            memory && self.log.retention_count == 0,
+            "log.retention_count",
+            "0 is no limit, and log.engine \"memory\" would fill the memory: set a number"
+                .to_owned(),
+        );
+        for (index, room) in self.rooms.iter().enumerate() {
+            refuse(
+                memory && (room.hold || room.retention_count == 0),
+                &format!(
+                    "rooms[{index}].{}",
+                    if room.hold { "hold" } else { "retention_count" }
+                ),
+                "log.engine \"memory\" cannot keep everything: it forgets with the process"
+                    .to_owned(),
+            );
+        }
     }
 }
 

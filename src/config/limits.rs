@@ -253,6 +253,10 @@ pub struct Limits {
     /// See `config/default.toml`.
     pub feed_bytes_max: usize,
     /// See `config/default.toml`.
+    pub append_entries_max: usize,
+    /// See `config/default.toml`.
+    pub append_bytes_max: usize,
+    /// See `config/default.toml`.
     pub limiter_keys_max: usize,
     /// See `config/default.toml`.
     pub log_field_chars_max: usize,

@@ -12,7 +12,11 @@ pub struct Log {
     pub engine: LogEngine,
     /// The database file of `sqlite`.
     pub path: PathBuf,
-    /// Entries that a room keeps.
+    /// Bytes of that file; 0: no limit but the disk's.
+    pub size_bytes_max: u64,
+    /// Whether the record says who came and went.
+    pub record_presence: bool,
+    /// Entries that a room keeps; 0: no limit.
     pub retention_count: u64,
     /// Days that a room keeps entries; 0: no limit.
     pub retention_days: u32,

@@ -31,6 +31,7 @@ mod hints;
 mod issuers;
 mod overlay;
 mod production;
+mod record;
 pub mod ranges;
 pub mod schema;
 mod unknown;

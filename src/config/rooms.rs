@@ -1,4 +1,4 @@
-//! `[[rooms]]`: what kind a room is.
+//! `[[rooms]]`: what kind a room is, and what it keeps.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,12 @@ pub struct Room {
     pub name: String,
     /// What kind.
     pub kind: RoomKind,
+    /// Entries that it keeps; -1: as `[log]` says, 0: no limit.
+    pub retention_count: i64,
+    /// Days that it keeps them; likewise.
+    pub retention_days: i64,
+    /// A legal hold: nothing goes, and what is taken back is only hidden.
+    pub hold: bool,
 }
 
 /// `rooms.kind`.

@@ -148,6 +148,35 @@ pub struct MessageId {
     pub seq: u64,
 }
 
+/// The string is no message's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a message id")]
+pub struct MessageIdError;
+
+impl MessageId {
+    /// Reads the printed form back.
+    pub fn parse(raw: &str) -> Result<Self, MessageIdError> {
+        let (producer, seq) = raw.split_once('.').ok_or(MessageIdError)?;
+        let (id, chain) = producer.split_once('~').unwrap_or((producer, "0"));
+        let bytes = BASE64URL_NOPAD
+            .decode(id.as_bytes())
+            .map_err(|_| MessageIdError)?;
+        let read = Self {
+            producer: Producer {
+                id: ProducerId(bytes.try_into().map_err(|_| MessageIdError)?),
+                chain: chain.parse().map_err(|_| MessageIdError)?,
+            },
+            seq: seq.parse().map_err(|_| MessageIdError)?,
+        };
+        // A sign, a leading zero, `~0`: one message has one name.
+        if read.to_string() == raw {
+            Ok(read)
+        } else {
+            Err(MessageIdError)
+        }
+    }
+}
+
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.producer.chain {
@@ -202,5 +231,23 @@ mod tests {
         };
         assert_eq!(name(0), "AAAAAAAAAAAAAAAA.7");
         assert_eq!(name(2), "AAAAAAAAAAAAAAAA~2.7");
+        for good in ["AAAAAAAAAAAAAAAA.7", "AAAAAAAAAAAAAAAA~2.7"] {
+            let read = MessageId::parse(good).map(|id| id.to_string());
+            assert_eq!(read.as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            ".",
+            "AAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAA.",
+            "AAAAAAAAAAAAAAAA.07",
+            "AAAAAAAAAAAAAAAA.+7",
+            "AAAAAAAAAAAAAAAA~0.7",
+            "AAAAAAAAAAAAAAAA~65536.7",
+            "AAAAAAAAAAAAAAA.7",
+            "AAAAAAAAAAAAAAA=.7",
+        ] {
+            assert!(MessageId::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -45,9 +45,12 @@ impl State {
                 room.is_restless();
             }
         }
+        if let Some(target) = entry.target() {
+            self.ring.empty(target);
+        }
         self.cursor.advance(at);
         self.ring.push(entry);
-        let kept_from = (at.offset + 1).saturating_sub(hub.facts.retention_count);
+        let kept_from = (at.offset + 1).saturating_sub(self.keep.count);
         self.first_kept = self.first_kept.max(kept_from);
         room.touch(hub);
     }

@@ -4,6 +4,7 @@
 mod agenda;
 mod backfill;
 mod entrance;
+pub mod erase;
 mod fan_out;
 pub mod history;
 pub mod join;
@@ -12,6 +13,7 @@ mod members;
 pub mod membership;
 mod pager;
 mod presence;
+pub mod redact;
 mod ring;
 mod roll;
 mod rename;
@@ -56,7 +58,7 @@ use crate::{
         settings::HubSettings,
         stream::FramedPage,
     },
-    log::{Engine, Facts, Feed, Page, Unavailable},
+    log::{Engine, Feed, Page, Unavailable},
     outbound::entry_frames::EntryFrames,
     protocol::codes::CloseCode,
     telemetry::metrics::Metrics,
@@ -70,7 +72,6 @@ const READS_AT_ONCE: usize = 32;
 /// The hub. It runs as one task, [`Hub::run`], and spawns none.
 pub struct Hub {
     engine: Arc<dyn Engine>,
-    facts: Facts,
     settings: HubSettings,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -88,6 +89,8 @@ struct Meters {
     rooms: Gauge,
     sent_by_socket: Counter,
     sent_by_api: Counter,
+    deleted_by_socket: Counter,
+    deleted_by_api: Counter,
 }
 
 impl Meters {
@@ -96,10 +99,16 @@ impl Meters {
             let labels = [("kind", "chat"), ("source", source)];
             metrics.messages.get_or_create_owned(&labels)
         };
+        let deleted = |source| {
+            let labels = [("act", "delete"), ("source", source)];
+            metrics.moderation_acts.get_or_create_owned(&labels)
+        };
         Self {
             rooms: metrics.rooms.get_or_create_owned(&[("kind", "chat")]),
             sent_by_socket: sent("socket"),
             sent_by_api: sent("api"),
+            deleted_by_socket: deleted("socket"),
+            deleted_by_api: deleted("api"),
         }
     }
 }
@@ -130,7 +139,6 @@ impl Hub {
             reads: Semaphore::new(READS_AT_ONCE),
             ring_bytes: Arc::default(),
             ticks: AtomicU64::new(0),
-            facts: engine.facts(),
             meters: Meters::new(&metrics),
             engine,
             settings,
@@ -240,8 +248,9 @@ impl Hub {
     /// The room, alive on this node.
     fn open(&self, id: &RoomId) -> Result<Arc<Room>, Full> {
         let make = || {
-            let ring = Ring::new(&self.ring_bytes, self.facts.retention_count);
-            Room::new(id.clone(), ring, self.metrics.slow_consumers.clone())
+            let keep = self.engine.keep(id);
+            let ring = Ring::new(&self.ring_bytes, keep.count);
+            Room::new(id.clone(), ring, keep, self.metrics.slow_consumers.clone())
         };
         let room = self.rooms.open(id, make)?;
         self.count_rooms();

@@ -26,6 +26,7 @@ use crate::{
         sync::SyncBuffer,
         typing::TypingBrake,
     },
+    log::retention::Keep,
     outbound::entry_frames::{EntryFrames, Format},
 };
 
@@ -57,6 +58,8 @@ pub(super) struct State {
     /// Where this node stands in the log: its newest position is the room's head.
     pub(super) cursor: Cursor,
     pub(super) ring: Ring,
+    /// What the log keeps of the room.
+    pub(super) keep: Keep,
     /// The first offset that the log had at the last look.
     pub(super) first_kept: u64,
     pub(super) sync: Option<SyncBuffer>,
@@ -89,7 +92,7 @@ pub(super) enum Located {
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId, ring: Ring, slow_consumers: Gauge) -> Self {
+    pub(super) fn new(id: RoomId, ring: Ring, keep: Keep, slow_consumers: Gauge) -> Self {
         Self {
             id,
             state: Mutex::new(State {
@@ -97,6 +100,7 @@ impl Room {
                 listed: false,
                 cursor: Cursor::default(),
                 ring,
+                keep,
                 first_kept: 1,
                 sync: None,
                 backfill: None,
@@ -220,10 +224,8 @@ impl State {
 
     /// Drops from the ring what the log no longer keeps.
     pub(super) fn forget_expired(&mut self, hub: &Hub) {
-        if let Some(kept) = hub.facts.retention_time {
-            let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-            self.ring
-                .cut_older(hub.clock.unix_ms().saturating_sub(kept));
+        if self.keep.time.is_some() {
+            self.ring.cut_older(self.keep.horizon(hub.clock.unix_ms()));
         }
     }
 

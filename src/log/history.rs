@@ -105,35 +105,9 @@ impl History {
         self.page(Found::Here, start, span, state)
     }
 
-    /// Where a cursor stands. Why the answer is exact: an epoch is minted once and starts at one point of one history, so a
-    /// log and a cursor that share it share all before its first entry; within it this log's copy ends where the next begins.
+    /// Where a cursor stands.
     pub fn find(&self, cursor: &Cursor) -> Found {
-        if cursor.is_start() {
-            return Found::Here;
-        }
-        for (age, position) in cursor.positions().iter().enumerate() {
-            let Some(place) = self
-                .epochs
-                .iter()
-                .position(|(_, epoch)| *epoch == position.epoch)
-            else {
-                continue;
-            };
-            let last = match self.epochs.get(place + 1) {
-                Some((next, _)) => next - 1,
-                None => self.next_offset() - 1,
-            };
-            if age == 0 && position.offset <= last {
-                return Found::Here;
-            }
-            return Found::Fork {
-                keep: Position {
-                    offset: position.offset.min(last),
-                    epoch: position.epoch,
-                },
-            };
-        }
-        Found::Reset
+        find(&self.epochs, self.next_offset(), cursor)
     }
 
     /// Loses everything above `keep`, which is not below what is kept: a store that was set back.
@@ -173,6 +147,34 @@ impl History {
     fn index(&self, offset: u64) -> Option<usize> {
         usize::try_from(offset.checked_sub(self.first())?).ok()
     }
+}
+
+/// Where a cursor stands in a log with these epochs, each with its first offset, ascending. Why the answer is exact: an epoch is
+/// minted once and starts at one point of one history, so a log and a cursor that share it share all before its first entry;
+/// within it this log's copy ends where the next begins.
+pub fn find(epochs: &[(u64, Epoch)], next_offset: u64, cursor: &Cursor) -> Found {
+    if cursor.is_start() {
+        return Found::Here;
+    }
+    for (age, position) in cursor.positions().iter().enumerate() {
+        let Some(place) = epochs
+            .iter()
+            .position(|(_, epoch)| *epoch == position.epoch)
+        else {
+            continue;
+        };
+        let last = epochs.get(place + 1).map_or(next_offset, |(next, _)| *next) - 1;
+        if age == 0 && position.offset <= last {
+            return Found::Here;
+        }
+        return Found::Fork {
+            keep: Position {
+                offset: position.offset.min(last),
+                epoch: position.epoch,
+            },
+        };
+    }
+    Found::Reset
 }
 
 #[cfg(test)]

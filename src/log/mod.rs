@@ -3,7 +3,9 @@
 
 pub mod decide;
 pub mod history;
+mod local;
 pub mod memory;
+pub mod retention;
 pub mod sqlite;
 
 use std::{pin::Pin, time::Duration};
@@ -19,6 +21,8 @@ use crate::domain::{
     position::Position,
     room_name::RoomId,
 };
+
+use self::retention::Keep;
 
 /// A future that a trait object can return.
 pub type Fut<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -160,6 +164,17 @@ pub struct Unavailable {
     pub retry_after: Duration,
 }
 
+/// What [`RoomLog::erase`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Messages whose content went.
+    pub messages: u64,
+    /// Rooms in which something went.
+    pub rooms: Vec<RoomId>,
+    /// Rooms in which something stays because of a legal hold.
+    pub held: Vec<RoomId>,
+}
+
 /// What an engine promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -171,10 +186,6 @@ pub struct Facts {
     pub verified: bool,
     /// Most bytes of an envelope.
     pub envelope_max: usize,
-    /// How many entries a room keeps.
-    pub retention_count: u64,
-    /// How long a room keeps entries; `None`: no limit in time.
-    pub retention_time: Option<Duration>,
     /// Whether other nodes write to the same log.
     pub many_nodes: bool,
 }
@@ -215,6 +226,11 @@ pub trait RoomLog: Send + Sync + 'static {
     -> Fut<'a, Result<(StateVersion, Bytes), Unavailable>>;
     /// What the engine promises.
     fn facts(&self) -> Facts;
+    /// What this room keeps.
+    fn keep(&self, room: &RoomId) -> Keep;
+    /// Takes the content of everything that a person said, and the names under which they came, in every room without a legal
+    /// hold; places and times stay.
+    fn erase(&self, user: UserId) -> Fut<'_, Result<Erased, Unavailable>>;
 }
 
 /// Follow what is appended, here and on other nodes.
@@ -349,6 +365,8 @@ pub enum Health {
     Degraded,
     /// Nothing works.
     Down,
+    /// The storage failed in a way that only a restart can judge: nothing is acknowledged any more, the process must end.
+    Failed,
 }
 
 /// All of it in one engine.

@@ -79,13 +79,16 @@ struct IssuerReadiness {
 }
 
 /// Ready while new sessions are taken. An identity provider that is down does not make the node unready: the sessions of
-/// the others, and every open one, go on; it is told here and by a metric.
+/// the others, and every open one, go on; it is told here and by a metric. A log that takes no entries does: another node may do
+/// better, and there is nothing to say here.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let draining = shared.drain.is_draining();
-    let status = match (draining, shared.development) {
-        (true, _) => "draining",
-        (false, true) => "development",
-        (false, false) => "ready",
+    let log = shared.log_health();
+    let status = match (draining, log, shared.development) {
+        (true, ..) => "draining",
+        (false, "ok", true) => "development",
+        (false, "ok", false) => "ready",
+        (false, ..) => "degraded",
     };
     let issuers = shared
         .authenticator
@@ -103,10 +106,10 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let body = Readiness {
         status,
         development: shared.development,
-        log: shared.log_health(),
+        log,
         issuers: issuers.collect(),
     };
-    let code = if draining {
+    let code = if draining || log != "ok" {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK

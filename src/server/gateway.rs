@@ -33,8 +33,9 @@ use crate::{
     hub::{Hub, settings::HubSettings},
     inbound::{InboundRules, rate::Bucket, rate::SharedRates},
     log::{
-        Engine,
+        Engine, Health,
         memory::{MemoryEngine, MemorySettings},
+        sqlite::{SqliteEngine, SqliteSettings, schema::OpenError},
     },
     outbound::{html::HtmlDeriver, outbox::OutboxBounds, outbox_budget::OutboxBudget},
     protocol::server_frame::WelcomeLimits,
@@ -92,13 +93,30 @@ pub enum StartError {
     /// The engine is not part of this version.
     #[error("log.engine = \"{0}\" is not available in this version")]
     Engine(&'static str),
+    /// The log's file cannot be used.
+    #[error("log.path: {0}")]
+    Log(#[from] OpenError),
+}
+
+/// What has to change before a start can succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The configuration: starting again will not help.
+    Configuration,
+    /// The storage: somebody has to look at it.
+    Storage,
+    /// Perhaps nothing: an address or a file that is in use may be free a moment later.
+    Time,
 }
 
 impl StartError {
-    /// Whether the configuration is at fault: the process then ends with 78 and a restart would not help. An address that is
-    /// in use may be free a moment later.
-    pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Bind { .. })
+    /// What has to change.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Bind { .. } | Self::Log(OpenError::InUse(_)) => Remedy::Time,
+            Self::Log(error) if error.is_storage() => Remedy::Storage,
+            _ => Remedy::Configuration,
+        }
     }
 }
 
@@ -113,6 +131,9 @@ pub enum ServeError {
         /// Why.
         cause: io::Error,
     },
+    /// What was not flushed may or may not be there: only a restart finds out. Nothing was acknowledged after it.
+    #[error("the log's storage failed")]
+    Storage,
 }
 
 /// A node whose sockets are bound and whose parts are built.
@@ -191,9 +212,12 @@ impl Gateway {
             std::pin::pin!(admin),
             std::pin::pin!(drain),
         );
+        let mut health = shared.engine.health();
+        let mut failure = std::pin::pin!(health.wait_for(|health| *health == Health::Failed));
         let mut ended = (false, false);
         loop {
             tokio::select! {
+                Ok(_) = &mut failure => return Err(ServeError::Storage),
                 drained = &mut drain => return Ok(drained),
                 result = &mut public, if !ended.0 => { ended.0 = true; failed("public", result)?; }
                 result = &mut admin, if !ended.1 => { ended.1 = true; failed("admin", result)?; }
@@ -463,14 +487,21 @@ fn engine(
 ) -> Result<Arc<dyn Engine>, StartError> {
     match config.log.engine {
         LogEngine::Memory => {
-            let settings = MemorySettings::new(&config.log, &config.limits);
+            let settings = MemorySettings::new(&config.log, &config.rooms, &config.limits);
             Ok(Arc::new(MemoryEngine::new(
                 settings,
                 clock.clone(),
                 Arc::clone(metrics),
             )))
         }
-        LogEngine::Sqlite => Err(StartError::Engine("sqlite")),
+        LogEngine::Sqlite => {
+            let settings = SqliteSettings::new(&config.log, &config.rooms, &config.limits);
+            Ok(Arc::new(SqliteEngine::open(
+                settings,
+                clock.clone(),
+                metrics,
+            )?))
+        }
         LogEngine::Redis => Err(StartError::Engine("redis")),
     }
 }

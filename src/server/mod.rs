@@ -10,6 +10,7 @@ mod credential;
 mod dev;
 mod drain;
 mod edge;
+mod etag;
 mod fetch;
 mod frame_walker;
 mod gateway;
@@ -31,6 +32,6 @@ mod ws_socket;
 
 pub use self::{
     drain::{Drained, Stop},
-    gateway::{Gateway, Mode, ServeError, StartError},
+    gateway::{Gateway, Mode, Remedy, ServeError, StartError},
     tls::{TlsError, try_pair},
 };

@@ -9,13 +9,13 @@ use axum::{
     http::{Response, StatusCode},
     middleware,
     response::IntoResponse,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    api::{members, messages, security_txt, tickets},
+    api::{members, message, messages, security_txt, tickets, users},
     cors, dev, page,
     problem::Problem,
     request,
@@ -32,7 +32,12 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             "/api/v1/rooms/{room}/messages",
             get(messages::page).post(messages::publish),
         )
+        .route(
+            "/api/v1/rooms/{room}/messages/{offset}",
+            delete(message::redact),
+        )
         .route("/api/v1/rooms/{room}/members", get(members::list))
+        .route("/api/v1/users/{user}/messages", delete(users::erase))
         .route("/api/v1/page.json", get(page::settings))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(cors::layer(Arc::clone(&shared.admission)));

@@ -46,7 +46,7 @@ impl Shared {
         match *self.engine.health().borrow() {
             Health::Ok => "ok",
             Health::Degraded => "degraded",
-            Health::Down => "down",
+            Health::Down | Health::Failed => "down",
         }
     }
 }

@@ -109,6 +109,8 @@ pub struct Metrics {
     pub members: Gauge,
     /// Messages given a place by this node, by `kind` and `source` (`socket` `api`).
     pub messages: Counters<2>,
+    /// Acts of moderation given a place by this node, by `act` (`delete`) and `source` (`socket` `api`).
+    pub moderation_acts: Counters<2>,
     /// Acks by `durability` and `duplicate` (`true` `false`).
     pub acks: Counters<2>,
     /// From reading a `send` to queueing its ack, by `durability`.
@@ -137,6 +139,16 @@ pub struct Metrics {
     pub log_read_seconds: Histograms<1>,
     /// 1 while the log takes entries, by `engine`.
     pub log_writable: Gauges<1>,
+    /// Time of a commit of the log's file, its flush included.
+    pub log_commit_seconds: Histogram,
+    /// Entries and visits of one commit.
+    pub log_batch_entries: Histogram,
+    /// Entries that retention took.
+    pub log_removed_entries: Counter,
+    /// Bytes of the log on disk, by `file` (`main` `wal`).
+    pub log_size_bytes: Gauges<1>,
+    /// Times that a room read its log because the feed or its ring did not have what was asked for.
+    pub log_backfills: Counter,
     /// Incarnations of a room's log by `cause` (`created` `restart` `failover` `rollback`); a rollback lost a tail.
     pub log_epochs: Counters<1>,
     /// Envelopes that could not be decoded; shown as removed.
@@ -205,6 +217,7 @@ impl Metrics {
             rooms: Family::default(),
             members: Gauge::default(),
             messages: Family::default(),
+            moderation_acts: Family::default(),
             acks: Family::default(),
             ack_seconds: Family::new_with_constructor(fast_seconds),
             deliveries: Counter::default(),
@@ -219,6 +232,11 @@ impl Metrics {
             log_append_seconds: Family::new_with_constructor(fast_seconds),
             log_read_seconds: Family::new_with_constructor(fast_seconds),
             log_writable: Family::default(),
+            log_commit_seconds: fast_seconds(),
+            log_batch_entries: counts(),
+            log_removed_entries: Counter::default(),
+            log_size_bytes: Family::default(),
+            log_backfills: Counter::default(),
             log_epochs: Family::default(),
             log_poisoned: Counter::default(),
             telemetry_lines_dropped: Counter::default(),
@@ -382,6 +400,11 @@ impl Metrics {
             self.messages.clone(),
         );
         r.register(
+            "moderation_acts",
+            "Acts of moderation given a place by this node, by act and source",
+            self.moderation_acts.clone(),
+        );
+        r.register(
             "acks",
             "Acks by durability and whether they answered a repeat",
             self.acks.clone(),
@@ -456,6 +479,33 @@ impl Metrics {
             "log_writable",
             "1 while the log takes entries, by engine",
             self.log_writable.clone(),
+        );
+        r.register_with_unit(
+            "log_commit",
+            "Time of a commit of the log, its flush included",
+            Unit::Seconds,
+            self.log_commit_seconds.clone(),
+        );
+        r.register(
+            "log_batch_entries",
+            "Entries and visits of one commit of the log",
+            self.log_batch_entries.clone(),
+        );
+        r.register(
+            "log_removed_entries",
+            "Entries that retention took",
+            self.log_removed_entries.clone(),
+        );
+        r.register_with_unit(
+            "log_size",
+            "Bytes of the log on disk by file",
+            Unit::Bytes,
+            self.log_size_bytes.clone(),
+        );
+        r.register(
+            "log_backfills",
+            "Times that a room read its log because the feed or its ring did not have what was asked for",
+            self.log_backfills.clone(),
         );
         r.register(
             "log_epochs",

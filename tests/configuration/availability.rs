@@ -8,9 +8,6 @@ use crate::{Site, assert_names, refused, variable};
 fn a_key_whose_feature_is_not_built_is_refused_by_name() {
     let site = Site::new();
     for (key, value) in [
-        ("log.engine", "sqlite"),
-        ("log.engine", "redis"),
-        ("log.path", "elsewhere.db"),
         ("redis.urls", "redis://localhost"),
         ("redis.topology", "cluster"),
         ("redis.sentinel_master", "m"),
@@ -45,7 +42,7 @@ fn a_key_whose_feature_is_not_built_is_refused_by_name() {
     // Written out with its default, a key is no request for the feature.
     assert_eq!(
         site.with_variables(&[
-            ("WARDROOM__LOG__ENGINE", "memory"),
+            ("WARDROOM__REDIS__TOPOLOGY", "standalone"),
             ("WARDROOM__REDIS__DURABILITY", "primary")
         ]),
         []

@@ -25,6 +25,7 @@ use crate::{
     log::{
         Placed,
         memory::{MemoryEngine, MemorySettings},
+        retention::{Keep, Retention},
     },
     outbound::{
         entry_frames::Format,
@@ -66,8 +67,11 @@ impl House {
             Keeps::Time(time) => (1000, Some(time)),
         };
         let settings = MemorySettings {
-            retention_count,
-            retention,
+            retention: Retention::uniform(Keep {
+                count: retention_count,
+                time: retention,
+                hold: false,
+            }),
             envelope_max: 65_536,
             feed_entries_max: 4096,
             feed_bytes_max: 1 << 24,

@@ -1,8 +1,13 @@
 //! One text for every engine: each sentence of the traits in `log/mod.rs` is a test here. An engine joins by a [`Make`].
 
-#![expect(clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "a test spawns tasks that no drain waits for, and one that cannot go on ends"
+)]
 
 mod feed;
+mod file;
 mod log;
 mod seats;
 mod world;
@@ -11,7 +16,10 @@ use std::sync::Arc;
 
 use wardroom::{
     clock::Clock,
-    log::memory::{MemoryEngine, MemorySettings},
+    log::{
+        memory::{MemoryEngine, MemorySettings},
+        sqlite::{SqliteEngine, SqliteSettings},
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -25,8 +33,7 @@ impl Make for Memory {
         let clock = Clock::manual(1_800_000_000_000);
         let engine = MemoryEngine::new(
             MemorySettings {
-                retention_count: bounds.retention_count,
-                retention: bounds.retention,
+                retention: bounds.retention(),
                 envelope_max: bounds.envelope_max,
                 feed_entries_max: bounds.feed_entries_max,
                 feed_bytes_max: bounds.feed_bytes_max,
@@ -38,6 +45,30 @@ impl Make for Memory {
     }
 }
 
+/// The engine over one file.
+struct Sqlite;
+
+impl Make for Sqlite {
+    fn make(&self, bounds: Bounds) -> World {
+        let clock = Clock::manual(1_800_000_000_000);
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let settings = SqliteSettings {
+            path: folder.path().join("log.db"),
+            size_bytes_max: 0,
+            record_presence: true,
+            retention: bounds.retention(),
+            envelope_max: bounds.envelope_max,
+            page_bytes_max: 1 << 20,
+            append_entries_max: 64,
+            append_bytes_max: 1 << 20,
+            feed_entries_max: bounds.feed_entries_max,
+            feed_bytes_max: bounds.feed_bytes_max,
+        };
+        let engine = SqliteEngine::open(settings, clock.clone(), &Metrics::new());
+        World::new(Arc::new(engine.expect("a new file")), clock).in_folder(folder)
+    }
+}
+
 macro_rules! conformance {
     ($($module:ident: [$($promise:ident),+ $(,)?]),+ $(,)?) => {
         mod memory {
@@ -45,6 +76,15 @@ macro_rules! conformance {
                 #[tokio::test(start_paused = true)]
                 async fn $promise() {
                     crate::$module::$promise(&crate::Memory).await;
+                }
+            )+)+
+        }
+        // Not paused: the runtime would take the wait for the writer's thread for idleness and run ahead.
+        mod sqlite {
+            $($(
+                #[tokio::test]
+                async fn $promise() {
+                    crate::$module::$promise(&crate::Sqlite).await;
                 }
             )+)+
         }

@@ -13,7 +13,10 @@ use wardroom::{
         position::Position,
         room_name::RoomId,
     },
-    log::{Append, AppendError, Engine, Entered, Feed, Page, Placed, Seat},
+    log::{
+        Append, AppendError, Engine, Entered, Feed, Page, Placed, Seat,
+        retention::{Keep, Retention},
+    },
 };
 
 /// The bounds that an engine is made with.
@@ -38,6 +41,16 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    pub(crate) fn retention(self) -> Retention {
+        Retention::uniform(Keep {
+            count: self.retention_count,
+            time: self.retention,
+            hold: false,
+        })
+    }
+}
+
 /// Makes an engine with an empty log.
 pub(crate) trait Make: Sync {
     fn make(&self, bounds: Bounds) -> World;
@@ -48,6 +61,8 @@ pub(crate) trait Make: Sync {
 pub(crate) struct World {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: Clock,
+    /// What the engine lives in, kept as long as it is used.
+    _folder: Option<Arc<tempfile::TempDir>>,
 }
 
 pub(crate) fn room(name: &str) -> RoomId {
@@ -121,7 +136,18 @@ impl Sender {
 
 impl World {
     pub(crate) fn new(engine: Arc<dyn Engine>, clock: Clock) -> Self {
-        Self { engine, clock }
+        Self {
+            engine,
+            clock,
+            _folder: None,
+        }
+    }
+
+    pub(crate) fn in_folder(self, folder: Arc<tempfile::TempDir>) -> Self {
+        Self {
+            _folder: Some(folder),
+            ..self
+        }
     }
 
     pub(crate) async fn append(&self, name: &str, what: Append<'_>) -> Result<Placed, AppendError> {

@@ -16,17 +16,18 @@ use crate::{
     domain::{
         cursor::Cursor,
         entry::{Body, Entry},
-        ids::{MessageId, Producer, SessionId},
+        ids::{MessageId, Producer, SessionId, UserId},
         nickname::Nickname,
         position::{Epoch, Position},
         room_name::RoomId,
     },
     log::{
-        Append, AppendError, Durability, Engine, Entered, Facts, Feed, Follow, Fut, Health, Page,
-        Placed, Rejected, RoomLog, Scope, Seat, Seats, StateVersion, Unavailable,
+        Append, AppendError, Durability, Engine, Entered, Erased, Facts, Feed, Follow, Fut, Health,
+        Page, Placed, Rejected, RoomLog, Scope, Seat, Seats, StateVersion, Unavailable,
         decide::{Decision, RoomView, Seen, decide},
         history::History,
         memory::{MemoryEngine, MemorySettings},
+        retention::{Keep, Retention},
     },
     telemetry::metrics::Metrics,
 };
@@ -81,8 +82,7 @@ pub(super) struct SimRoom {
 impl SimLog {
     pub(super) fn new(world: &Arc<World>, fault: Option<LogFault>) -> Arc<Self> {
         let settings = MemorySettings {
-            retention_count: 1,
-            retention: None,
+            retention: Retention::uniform(Keep::ALL),
             envelope_max: 4096,
             feed_entries_max: 10_000,
             feed_bytes_max: 1 << 30,
@@ -421,10 +421,20 @@ impl RoomLog for SimLog {
             durability: Durability::Memory,
             verified: true,
             envelope_max: 4096,
-            retention_count: 1000,
-            retention_time: None,
             many_nodes: true,
         }
+    }
+
+    fn keep(&self, _room: &RoomId) -> Keep {
+        Keep {
+            count: 1000,
+            time: None,
+            hold: false,
+        }
+    }
+
+    fn erase(&self, user: UserId) -> Fut<'_, Result<Erased, Unavailable>> {
+        self.seats.erase(user)
     }
 }
 

@@ -7,7 +7,6 @@ mod frame;
 mod member;
 mod pacer;
 mod process;
-mod progress;
 mod receiver;
 #[cfg(test)]
 mod rehearsal;
@@ -35,7 +34,6 @@ use self::{
     member::{Member, Run},
     pacer::{ORDERS_WAITING, Sender},
     process::Usage,
-    progress::Progress,
     receiver::Receiver,
     recorder::Recorder,
     report::{Deliveries, Generator, LATE_MAX, Latency, Messages, Report, Server, Sessions},
@@ -43,7 +41,7 @@ use self::{
     target::Target,
     text::Texts,
 };
-use crate::cli::{exit::Exit, output};
+use crate::cli::{exit::Exit, output, progress::Progress};
 
 /// After everything has arrived, for what should not come a second time.
 const QUIET: Duration = Duration::from_millis(300);

@@ -2,10 +2,7 @@
 //! the feed. A restart forgets everything, and says so: each process start is an epoch of its own, so every old cursor gets
 //! `reset`.
 
-mod counters;
-mod feed;
 mod room;
-mod seats;
 
 use std::{
     collections::HashMap,
@@ -26,15 +23,17 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    config::{limits::Limits, log::Log},
+    config::{limits::Limits, log::Log, rooms::Room},
     domain::{
-        cursor::Cursor, ids::SessionId, nickname::Nickname, position::Epoch, position::Position,
-        room_name::RoomId,
+        cursor::Cursor, ids::SessionId, ids::UserId, nickname::Nickname, position::Epoch,
+        position::Position, room_name::RoomId,
     },
     log::{
-        Append, AppendError, Durability, Engine, Entered, Facts, Feed, Follow, Fut, Health, Page,
-        Placed, Rejected, RoomLog, Seat, Seats, StateVersion, Unavailable,
-        memory::{counters::Counters, feed::FeedEnd, room::RoomEntries, seats::RoomSeats},
+        Append, AppendError, Durability, Engine, Entered, Erased, Facts, Feed, Follow, Fut, Health,
+        Page, Placed, Rejected, RoomLog, Seat, Seats, StateVersion, Unavailable,
+        local::{counters::Counters, feed::FeedEnd, seats::LocalSeats},
+        memory::room::RoomEntries,
+        retention::{Keep, Retention},
     },
     telemetry::metrics::Metrics,
 };
@@ -48,12 +47,10 @@ const SWEEP_EVERY: u32 = 1024;
 const CLOSED_RETRY: Duration = Duration::from_secs(1);
 
 /// The bounds of the engine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MemorySettings {
-    /// Entries that a room keeps.
-    pub retention_count: u64,
-    /// How long a room keeps entries; `None`: no limit in time.
-    pub retention: Option<Duration>,
+    /// What rooms keep. A legal hold is not for an engine that forgets.
+    pub retention: Retention,
     /// Most bytes of an envelope, and of a state document.
     pub envelope_max: usize,
     /// Entries waiting in the feed; above it the feed is Suspect and the hub reads again.
@@ -63,12 +60,10 @@ pub struct MemorySettings {
 }
 
 impl MemorySettings {
-    /// From `[log]` and `[limits]`.
-    pub fn new(log: &Log, limits: &Limits) -> Self {
+    /// From `[log]`, `[[rooms]]` and `[limits]`.
+    pub fn new(log: &Log, rooms: &[Room], limits: &Limits) -> Self {
         Self {
-            retention_count: log.retention_count,
-            retention: (log.retention_days > 0)
-                .then(|| Duration::from_secs(u64::from(log.retention_days) * 86_400)),
+            retention: Retention::new(log, rooms),
             envelope_max: limits.envelope_bytes_max,
             feed_entries_max: limits.feed_entries_max,
             feed_bytes_max: limits.feed_bytes_max,
@@ -84,7 +79,7 @@ pub struct MemoryEngine {
     clock: Clock,
     hasher: RandomState,
     logs: Box<[Mutex<LogShard>]>,
-    seats: Box<[Mutex<HashMap<RoomId, RoomSeats>>]>,
+    seats: LocalSeats,
     feed: FeedEnd,
     closed: AtomicBool,
     health: watch::Sender<Health>,
@@ -107,17 +102,17 @@ impl MemoryEngine {
             .get_or_create(&[("engine", ENGINE)])
             .set(1);
         Self {
-            settings,
             epoch: Epoch::mint(clock.unix_s(), fastrand::u32(..)),
             clock,
             hasher: RandomState::new(),
             logs: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            seats: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            seats: LocalSeats::new(),
             feed: FeedEnd::new(settings.feed_entries_max, settings.feed_bytes_max),
             closed: AtomicBool::new(false),
             health,
-            counters: Counters::new(&metrics),
+            counters: Counters::new(&metrics, ENGINE),
             metrics,
+            settings,
         }
     }
 
@@ -125,20 +120,8 @@ impl MemoryEngine {
         &self.logs[self.shard(room)]
     }
 
-    fn seat_shard(&self, room: &RoomId) -> &Mutex<HashMap<RoomId, RoomSeats>> {
-        &self.seats[self.shard(room)]
-    }
-
     fn shard(&self, room: &RoomId) -> usize {
         usize::try_from(self.hasher.hash_one(room) % (SHARDS as u64)).expect("below 64")
-    }
-
-    /// Entries placed before this moment are gone.
-    fn horizon(&self) -> u64 {
-        self.settings.retention.map_or(0, |retention| {
-            let kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-            self.clock.unix_ms().saturating_sub(kept)
-        })
     }
 
     fn place(&self, room: &RoomId, what: &Append<'_>) -> Result<Placed, AppendError> {
@@ -151,9 +134,9 @@ impl MemoryEngine {
         if what.envelope.len() > max || what.state.is_some_and(|state| state.len() > max) {
             return Err(AppendError::Rejected(Rejected::TooLarge { max }));
         }
-        let horizon = self.horizon();
+        let keep = self.settings.retention.of(room);
         let mut shard = self.log_shard(room).lock();
-        shard.sweep(self.clock.unix_ms(), horizon);
+        shard.sweep(self.clock.unix_ms(), &self.settings.retention);
         let now = self.clock.unix_ms();
         let (placed, entry) = if let Some(entries) = shard.rooms.get_mut(room) {
             entries.append(what, self.epoch, now)?
@@ -169,7 +152,7 @@ impl MemoryEngine {
         };
         if let Some(entry) = entry {
             if let Some(entries) = shard.rooms.get_mut(room) {
-                entries.trim(self.settings.retention_count, horizon);
+                entries.trim(&keep, now);
             }
             // Under the shard's lock, so that the feed has a room's entries in the order of their offsets.
             self.feed.send(Feed::Entry(room.clone(), entry));
@@ -179,11 +162,11 @@ impl MemoryEngine {
 
     fn page(&self, room: &RoomId, read: impl FnOnce(&RoomEntries) -> Page) -> Page {
         let started = Instant::now();
-        let horizon = self.horizon();
+        let keep = self.settings.retention.of(room);
         let mut shard = self.log_shard(room).lock();
         let page = match shard.rooms.get_mut(room) {
             Some(entries) => {
-                entries.trim(self.settings.retention_count, horizon);
+                entries.trim(&keep, self.clock.unix_ms());
                 read(entries)
             }
             None => read(&RoomEntries::default()),
@@ -197,14 +180,14 @@ impl MemoryEngine {
 }
 
 impl LogShard {
-    fn sweep(&mut self, now: u64, horizon: u64) {
+    fn sweep(&mut self, now: u64, retention: &Retention) {
         self.since_sweep += 1;
         if self.since_sweep < SWEEP_EVERY {
             return;
         }
         self.since_sweep = 0;
-        for entries in self.rooms.values_mut() {
-            entries.forget_expired(now, horizon);
+        for (room, entries) in &mut self.rooms {
+            entries.forget_expired(now, &retention.of(room));
         }
     }
 }
@@ -278,10 +261,28 @@ impl RoomLog for MemoryEngine {
             durability: Durability::Memory,
             verified: true,
             envelope_max: self.settings.envelope_max,
-            retention_count: self.settings.retention_count,
-            retention_time: self.settings.retention,
             many_nodes: false,
         }
+    }
+
+    fn keep(&self, room: &RoomId) -> Keep {
+        self.settings.retention.of(room)
+    }
+
+    fn erase(&self, user: UserId) -> Fut<'_, Result<Erased, Unavailable>> {
+        Box::pin(async move {
+            let mut erased = Erased::default();
+            for shard in &self.logs {
+                for (room, entries) in &mut shard.lock().rooms {
+                    let messages = entries.erase(user);
+                    if messages > 0 {
+                        erased.messages += messages;
+                        erased.rooms.push(room.clone());
+                    }
+                }
+            }
+            Ok(erased)
+        })
     }
 }
 
@@ -297,17 +298,7 @@ impl Follow for MemoryEngine {
 
 impl Seats for MemoryEngine {
     fn enter<'a>(&'a self, room: &'a RoomId, seat: Seat) -> Fut<'a, Result<Entered, Unavailable>> {
-        Box::pin(async move {
-            let mut shard = self.seat_shard(room).lock();
-            let (entered, change) = match shard.get_mut(room) {
-                Some(seats) => seats.enter(&seat),
-                None => shard.entry(room.clone()).or_default().enter(&seat),
-            };
-            if let Some(change) = change {
-                self.feed.send(Feed::Seats(room.clone(), change));
-            }
-            Ok(entered)
-        })
+        Box::pin(async move { Ok(self.seats.enter(room, &seat, &self.feed).0) })
     }
 
     fn leave<'a>(
@@ -316,16 +307,7 @@ impl Seats for MemoryEngine {
         session: SessionId,
     ) -> Fut<'a, Result<(), Unavailable>> {
         Box::pin(async move {
-            let mut shard = self.seat_shard(room).lock();
-            let Some(seats) = shard.get_mut(room) else {
-                return Ok(());
-            };
-            if let Some(change) = seats.leave(session) {
-                self.feed.send(Feed::Seats(room.clone(), change));
-            }
-            if seats.is_empty() {
-                shard.remove(room);
-            }
+            self.seats.leave(room, session, &self.feed);
             Ok(())
         })
     }
@@ -335,13 +317,7 @@ impl Seats for MemoryEngine {
         room: &'a RoomId,
         limit: u32,
     ) -> Fut<'a, Result<(u64, Vec<Seat>), Unavailable>> {
-        Box::pin(async move {
-            let shard = self.seat_shard(room).lock();
-            Ok(shard.get(room).map_or_else(
-                || (0, Vec::new()),
-                |seats| (seats.count(), seats.list(limit)),
-            ))
-        })
+        Box::pin(async move { Ok(self.seats.list(room, limit)) })
     }
 
     fn holder<'a>(
@@ -349,10 +325,7 @@ impl Seats for MemoryEngine {
         room: &'a RoomId,
         nick: &'a Nickname,
     ) -> Fut<'a, Result<Option<Seat>, Unavailable>> {
-        Box::pin(async move {
-            let shard = self.seat_shard(room).lock();
-            Ok(shard.get(room).and_then(|seats| seats.holder(nick)))
-        })
+        Box::pin(async move { Ok(self.seats.holder(room, nick)) })
     }
 }
 

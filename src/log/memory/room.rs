@@ -1,6 +1,6 @@
 //! One room of the memory engine: its history, what it remembers of producers, and its state document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -8,13 +8,14 @@ use crate::{
     domain::{
         cursor::Cursor,
         entry::{Body, Entry},
-        ids::Producer,
+        ids::{Producer, UserId},
         position::{Epoch, Position},
     },
     log::{
         Append, AppendError, Durability, Page, Placed, StateVersion,
         decide::{Decision, RoomView, Seen, decide},
         history::History,
+        retention::Keep,
     },
 };
 
@@ -25,6 +26,8 @@ const PRODUCERS_CHECKED_FROM: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct RoomEntries {
     history: History,
+    /// Who wrote each entry of the history.
+    authors: VecDeque<UserId>,
     producers: HashMap<Producer, Known>,
     /// At how many producers the expired ones are looked for: twice what was left the last time, so that it costs each new
     /// one a constant.
@@ -95,6 +98,7 @@ impl RoomEntries {
             body: Body::Kept(Bytes::copy_from_slice(what.envelope)),
         };
         self.history.push(entry.clone());
+        self.authors.push_back(*what.by);
         if let Some(target) = what.redacts {
             self.history.redact(target);
         }
@@ -127,17 +131,34 @@ impl RoomEntries {
     }
 
     /// Applies retention.
-    pub(super) fn trim(&mut self, count: u64, horizon: u64) {
-        self.history.keep_newest(count);
-        self.history.keep_since(horizon);
+    pub(super) fn trim(&mut self, keep: &Keep, now: u64) {
+        self.history.keep_newest(keep.count);
+        self.history.keep_since(keep.horizon(now));
+        let gone = self.authors.len() - self.history.entries().len();
+        self.authors.drain(..gone);
     }
 
     /// Forgets what a room that nobody touches would keep for ever.
-    pub(super) fn forget_expired(&mut self, now: u64, horizon: u64) {
-        self.history.keep_since(horizon);
+    pub(super) fn forget_expired(&mut self, now: u64, keep: &Keep) {
+        self.trim(keep, now);
         self.producers.retain(|_, known| known.expires > now);
         self.producers.shrink_to(self.producers.len() * 2);
         self.producers_check = self.producers.len() * 2;
+    }
+
+    /// Takes the content of everything that this person wrote, and says how many entries that were.
+    pub(super) fn erase(&mut self, user: UserId) -> u64 {
+        let theirs: Vec<Position> = self
+            .history
+            .entries()
+            .zip(&self.authors)
+            .filter(|(entry, author)| **author == user && entry.body != Body::Removed)
+            .map(|(entry, _)| entry.at)
+            .collect();
+        for at in &theirs {
+            self.history.redact(*at);
+        }
+        u64::try_from(theirs.len()).unwrap_or(u64::MAX)
     }
 
     /// At most `limit` entries after the cursor.
@@ -177,7 +198,7 @@ mod tests {
             ids::{MessageId, Producer, ProducerId, UserId},
             position::Epoch,
         },
-        log::Append,
+        log::{Append, retention::Keep},
     };
 
     #[test]
@@ -209,7 +230,7 @@ mod tests {
                 .expect("a new producer");
             assert!(room.producers() <= 2 * 64, "{}", room.producers());
         }
-        room.forget_expired(10_000_000, 0);
+        room.forget_expired(10_000_000, &Keep::ALL);
         assert_eq!(room.producers(), 0);
     }
 }

@@ -2,6 +2,7 @@
 //! put in unseen. Content is covered through a salted digest: it can go, and the chain still verifies.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize, de};
 
 use crate::domain::{ids::MessageId, position::Position, room_name::RoomId};
 
@@ -81,14 +82,6 @@ impl Hash {
         Fields::new().with(salt).with(content).hash()
     }
 
-    /// Of whole lines, for what an export adds around the chain.
-    pub fn of_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
-        lines
-            .into_iter()
-            .fold(Fields::new(), |fields, line| fields.with(line.as_bytes()))
-            .hash()
-    }
-
     /// The value after this entry.
     #[must_use]
     pub fn after(&self, link: &Link<'_>) -> Self {
@@ -126,6 +119,46 @@ impl std::fmt::Display for Hash {
 impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&raw).ok_or_else(|| de::Error::custom("not a hash"))
+    }
+}
+
+/// A hash over whole lines, line by line: what an export puts around the chain.
+pub struct Seal(Fields);
+
+impl Seal {
+    /// Over nothing yet.
+    pub fn new() -> Self {
+        Self(Fields::new())
+    }
+
+    /// Takes a line, without its line feed.
+    #[must_use]
+    pub fn with(self, line: &str) -> Self {
+        Self(self.0.with(line.as_bytes()))
+    }
+
+    /// Over all lines so far.
+    pub fn hash(self) -> Hash {
+        self.0.hash()
+    }
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

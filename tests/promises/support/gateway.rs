@@ -370,6 +370,7 @@ fn configuration(
     config.listen.admin = "127.0.0.1:0".parse().expect("an address");
     config.tls.cert_file = path("tls.crt");
     config.tls.key_file = path("tls.key");
+    config.log.path = path("log.db");
     config.admission.allowed_origins = vec![ORIGIN.to_owned()];
     config.auth.issuers = vec![issuer(
         json!({ "issuer": ISSUER, "audience": [AUDIENCE], "algorithms": ["ES256"], "public_key_file": path("issuer.pem") }),

@@ -30,6 +30,7 @@ CREATE TABLE entry (
     hidden   INTEGER NOT NULL DEFAULT 0     -- 1: taken back, and kept for a legal hold only
 ) STRICT;
 CREATE UNIQUE INDEX entry_at ON entry (room, off);
+CREATE INDEX entry_hidden ON entry (room) WHERE hidden = 1;
 CREATE TABLE producer (
     room     INTEGER NOT NULL,
     producer BLOB    NOT NULL,

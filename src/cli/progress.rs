@@ -44,9 +44,43 @@ impl Drop for Progress {
     }
 }
 
+/// The progress of work that tells after every step how far it is: drawn only when a thousandth more is done.
+pub(super) struct Bar {
+    progress: Progress,
+    stage: &'static str,
+    drawn: Option<u64>,
+}
+
+impl Bar {
+    /// For work whose output is short.
+    pub(super) fn new(stage: &'static str) -> Self {
+        Self {
+            progress: Progress::new(),
+            stage,
+            drawn: None,
+        }
+    }
+
+    /// For work that writes to standard output all the time: on a terminal that is progress enough.
+    pub(super) fn beside_output(stage: &'static str) -> Self {
+        let mut bar = Self::new(stage);
+        bar.progress.shown &= !std::io::stdout().is_terminal();
+        bar
+    }
+
+    /// So many are done, of so many.
+    pub(super) fn at(&mut self, done: u64, of: u64) {
+        let thousandth = done.saturating_mul(1000) / of.max(1);
+        if self.drawn.replace(thousandth) != Some(thousandth) {
+            self.progress
+                .draw(self.stage, done, of, &format!("{done}/{of}"));
+        }
+    }
+}
+
 fn line(stage: &str, done: u64, of: u64, detail: &str) -> String {
     let of = of.max(1);
-    let filled = usize::try_from(WIDTH * done.min(of) / of).unwrap_or(0);
+    let filled = usize::try_from(WIDTH.saturating_mul(done.min(of)) / of).unwrap_or(0);
     let empty = usize::try_from(WIDTH).unwrap_or(0) - filled;
     format!(
         "{stage:<10} [{}{}] {detail}",

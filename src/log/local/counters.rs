@@ -1,31 +1,31 @@
-//! The metrics of the memory engine, their handles made once.
+//! The metrics that every engine moves, their handles made once.
 
 use prometheus_client::metrics::counter::Counter;
 
 use crate::{
-    log::{AppendError, Placed, Rejected, memory::ENGINE},
+    log::{AppendError, Placed, Rejected},
     telemetry::{histogram::Histogram, metrics::Metrics},
 };
 
 /// Handles that are used per append: looking one up costs a lock and a hash.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(in crate::log) struct Counters {
     ok: Counter,
     duplicate: Counter,
     gap: Counter,
     conflict: Counter,
     stale: Counter,
     unavailable: Counter,
-    pub(super) append_seconds: Histogram,
-    pub(super) read_seconds: Histogram,
+    pub(in crate::log) append_seconds: Histogram,
+    pub(in crate::log) read_seconds: Histogram,
 }
 
 impl Counters {
-    pub(super) fn new(metrics: &Metrics) -> Self {
+    pub(in crate::log) fn new(metrics: &Metrics, engine: &'static str) -> Self {
         let appends = |result| {
             metrics
                 .log_appends
-                .get_or_create_owned(&[("engine", ENGINE), ("result", result)])
+                .get_or_create_owned(&[("engine", engine), ("result", result)])
         };
         Self {
             ok: appends("ok"),
@@ -36,15 +36,15 @@ impl Counters {
             unavailable: appends("unavailable"),
             append_seconds: metrics
                 .log_append_seconds
-                .get_or_create_owned(&[("engine", ENGINE)]),
+                .get_or_create_owned(&[("engine", engine)]),
             read_seconds: metrics
                 .log_read_seconds
-                .get_or_create_owned(&[("engine", ENGINE)]),
+                .get_or_create_owned(&[("engine", engine)]),
         }
     }
 
     /// Counts what became of an append.
-    pub(super) fn count(&self, answer: &Result<Placed, AppendError>) {
+    pub(in crate::log) fn count(&self, answer: &Result<Placed, AppendError>) {
         match answer {
             Ok(placed) if placed.duplicate => self.duplicate.inc(),
             Ok(_) => self.ok.inc(),

@@ -15,7 +15,7 @@ use crate::{
 const RESERVED: usize = 2;
 
 #[derive(Debug)]
-pub(super) struct FeedEnd {
+pub(in crate::log) struct FeedEnd {
     tail: Mutex<Tail>,
     entries_max: usize,
     bytes_max: usize,
@@ -35,7 +35,7 @@ struct Tail {
 }
 
 impl FeedEnd {
-    pub(super) fn new(entries_max: usize, bytes_max: usize) -> Self {
+    pub(in crate::log) fn new(entries_max: usize, bytes_max: usize) -> Self {
         let (sender, receiver) = mpsc::channel(entries_max + RESERVED);
         Self {
             tail: Mutex::new(Tail {
@@ -51,7 +51,7 @@ impl FeedEnd {
     }
 
     /// The consumer's end; for a second caller one that is closed.
-    pub(super) fn take(&self) -> Receiver<Feed> {
+    pub(in crate::log) fn take(&self) -> Receiver<Feed> {
         self.tail
             .lock()
             .receiver
@@ -60,7 +60,7 @@ impl FeedEnd {
     }
 
     /// Puts it into the feed, or notes the loss there. Casts are dropped without a note: they come with no promise.
-    pub(super) fn send(&self, item: Feed) {
+    pub(in crate::log) fn send(&self, item: Feed) {
         let size = size(&item);
         let mut tail = self.tail.lock();
         tail.settle();
@@ -77,7 +77,7 @@ impl FeedEnd {
             tracing::warn!(
                 entries = waiting,
                 bytes = tail.bytes,
-                "the feed of the memory log is full: the hub reads the log again"
+                "the feed of the log is full: the hub reads the log again"
             );
         }
     }
