@@ -11,21 +11,22 @@ export class Gateway {
   /** Everything it printed. */
   output = '';
 
-  constructor({ bin, directory, port, adminPort }) {
-    Object.assign(this, { bin, directory, port, adminPort });
+  constructor({ bin, directory, port, adminPort, variables }) {
+    Object.assign(this, { bin, directory, port, adminPort, variables });
     this.origin = `https://localhost:${port}`;
     this.ca = join(directory, 'certs/dev/ca.crt');
   }
 
-  static async start(bin, directory) {
-    const gateway = new Gateway({ bin, directory, port: await freePort(), adminPort: await freePort() });
+  /** @param {Record<string, unknown>} [variables] configuration, as WARDROOM__SECTION__KEY */
+  static async start(bin, directory, variables = {}) {
+    const gateway = new Gateway({ bin, directory, port: await freePort(), adminPort: await freePort(), variables });
     await gateway.start();
     return gateway;
   }
 
   async start() {
     const env = {
-      ...process.env,
+      ...process.env, ...this.variables,
       WARDROOM__LISTEN__PUBLIC: `127.0.0.1:${this.port}`, WARDROOM__LISTEN__ADMIN: `127.0.0.1:${this.adminPort}`,
     };
     const child = spawn(this.bin, ['dev'], { cwd: this.directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
