@@ -120,6 +120,11 @@ fn frames() -> Vec<String> {
             false,
         ),
         message(None, true),
+        ServerFrame::Deleted {
+            room: &room,
+            offset: 45,
+            target: 41,
+        },
         ServerFrame::Ok(Done {
             id: Some("2"),
             expires_at: None,

@@ -30,6 +30,10 @@ pub struct SendGrant(Grant);
 #[derive(Debug)]
 pub struct PublishGrant(Grant);
 
+/// May delete what others said in the room.
+#[derive(Debug)]
+pub struct ModerateGrant(Grant);
+
 #[derive(Debug)]
 struct Grant {
     room: RoomId,
@@ -120,6 +124,27 @@ impl PublishGrant {
     }
 }
 
+impl ModerateGrant {
+    /// The room that may be moderated.
+    pub fn room(&self) -> &RoomId {
+        &self.0.room
+    }
+
+    /// Who may moderate.
+    pub fn user(&self) -> UserId {
+        self.0.user
+    }
+
+    /// Without an identity, for tests of what a grant opens.
+    #[cfg(test)]
+    pub(crate) fn of(room: &RoomId, user: UserId) -> Self {
+        Self(Grant {
+            room: room.clone(),
+            user,
+        })
+    }
+}
+
 impl Identity {
     /// `chat:read`, in a room of the token or of the defaults.
     pub fn may_join(&self, room: &RoomId) -> Result<JoinGrant, Forbidden> {
@@ -140,6 +165,12 @@ impl Identity {
     pub fn may_publish(&self, room: &RoomId) -> Result<PublishGrant, Forbidden> {
         self.grant(Scope::Publish, Rooms::opened_by_claim, room)
             .map(PublishGrant)
+    }
+
+    /// `chat:moderate`, in a room that the token itself names, whether or not it may be read: no default makes a moderator.
+    pub fn may_moderate(&self, room: &RoomId) -> Result<ModerateGrant, Forbidden> {
+        self.grant(Scope::Moderate, Rooms::opened_by_claim, room)
+            .map(ModerateGrant)
     }
 
     fn grant(
@@ -187,12 +218,13 @@ mod tests {
 
     #[test]
     fn a_grant_wants_the_scope_and_the_room() {
-        for (scopes, read, send, publish) in [
-            (&["chat:read"][..], true, false, false),
-            (&["chat:send"], false, true, false),
-            (&["chat"], true, true, false),
-            (&["chat:publish"], false, false, true),
-            (&["chat:moderate", "chat:admin"], false, false, false),
+        for (scopes, read, send, publish, moderate) in [
+            (&["chat:read"][..], true, false, false, false),
+            (&["chat:send"], false, true, false, false),
+            (&["chat"], true, true, false, false),
+            (&["chat:publish"], false, false, true, false),
+            (&["chat:moderate"], false, false, false, true),
+            (&["chat:admin"], false, false, false, false),
         ] {
             let identity = identity(scopes, Rooms::claimed(lobby()));
             let lobby = room("lobby");
@@ -200,24 +232,33 @@ mod tests {
             assert_eq!(identity.may_read(&lobby).is_ok(), read, "{scopes:?}");
             assert_eq!(identity.may_send(&lobby).is_ok(), send, "{scopes:?}");
             assert_eq!(identity.may_publish(&lobby).is_ok(), publish, "{scopes:?}");
+            assert_eq!(
+                identity.may_moderate(&lobby).is_ok(),
+                moderate,
+                "{scopes:?}"
+            );
             let other = room("other");
             assert!(identity.may_join(&other).is_err());
             assert!(identity.may_read(&other).is_err());
             assert!(identity.may_send(&other).is_err());
             assert!(identity.may_publish(&other).is_err());
+            assert!(identity.may_moderate(&other).is_err());
         }
     }
 
     #[test]
-    fn default_rooms_make_no_service() {
-        let identity = identity(&["chat", "chat:publish"], Rooms::by_default(lobby()));
+    fn default_rooms_make_no_service_and_no_moderator() {
+        let scopes = &["chat", "chat:publish", "chat:moderate"];
+        let identity = identity(scopes, Rooms::by_default(lobby()));
         assert!(identity.may_send(&room("lobby")).is_ok());
         assert!(identity.may_publish(&room("lobby")).is_err());
+        assert!(identity.may_moderate(&room("lobby")).is_err());
     }
 
     #[test]
     fn a_grant_names_its_room_and_person() {
-        let identity = identity(&["chat", "chat:publish"], Rooms::claimed(lobby()));
+        let scopes = &["chat", "chat:publish", "chat:moderate"];
+        let identity = identity(scopes, Rooms::claimed(lobby()));
         let lobby = room("lobby");
         let (user, granted) = (identity.user(), "granted");
         let join = identity.may_join(&lobby).expect(granted);
@@ -228,5 +269,7 @@ mod tests {
         assert_eq!((send.room(), send.user()), (&lobby, user));
         let publish = identity.may_publish(&lobby).expect(granted);
         assert_eq!((publish.room(), publish.user()), (&lobby, user));
+        let moderate = identity.may_moderate(&lobby).expect(granted);
+        assert_eq!((moderate.room(), moderate.user()), (&lobby, user));
     }
 }

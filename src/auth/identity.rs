@@ -14,7 +14,10 @@ use crate::{
         random::secret_bytes,
         rights::{Rooms, Scopes},
     },
-    domain::ids::{ProducerId, UserId},
+    domain::{
+        ids::{ProducerId, UserId},
+        position::Position,
+    },
 };
 
 /// How long a resume string is honoured. The log remembers a producer for 24 h, so a repeat within these 20 h always meets a
@@ -162,11 +165,26 @@ pub fn producer_of(user: UserId, resume: &str) -> ProducerId {
         user.as_str().as_bytes(),
         resume.as_bytes(),
     ]);
+    producer_from(digest)
+}
+
+fn producer_from(digest: [u8; 32]) -> ProducerId {
     let mut bytes = [0; 12];
     for (to, from) in bytes.iter_mut().zip(digest) {
         *to = from;
     }
     ProducerId::from_bytes(bytes)
+}
+
+/// Who numbers the deletion of the message at this position: whoever deletes it, from wherever, appends under one name, and
+/// the log recognises all but the first.
+pub fn producer_of_deletion(target: Position) -> ProducerId {
+    let digest = sha256(&[
+        b"wardroom deletion",
+        &target.offset.to_be_bytes(),
+        &target.epoch.raw().to_be_bytes(),
+    ]);
+    producer_from(digest)
 }
 
 /// A fresh resume string: `<issued>.<128 random bits>`, the time in unix seconds.

@@ -70,12 +70,13 @@ pub struct TokenSpec {
 }
 
 impl TokenSpec {
-    /// A working day for a nickname in `wardroom dev`, where nobody proves anything: every room, and publishing.
+    /// A working day for a nickname in `wardroom dev`, where nobody proves anything: every room, publishing and
+    /// moderating.
     pub fn development(nickname: &str) -> Self {
         Self {
             nickname: Some(nickname.to_owned()),
             rooms: Some(vec!["*".to_owned()]),
-            scope: Some("chat chat:publish".to_owned()),
+            scope: Some("chat chat:publish chat:moderate".to_owned()),
             life: Duration::from_hours(12),
             ..Self::new(
                 Config::DEV_ISSUER,

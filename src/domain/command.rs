@@ -1,7 +1,8 @@
 //! What a client asks for, after `inbound` has decoded, validated and cleaned it; next the session dispatches it.
 
 use super::{
-    cursor::Cursor, nickname::Nickname, room_name::RoomId, text::CleanText, token::RawToken,
+    cursor::Cursor, nickname::Nickname, position::Position, reason::Reason, room_name::RoomId,
+    text::CleanText, token::RawToken,
 };
 
 /// The client's own name for a request, echoed in the answer. Bounded by `limits.frame_id_bytes_max`.
@@ -63,6 +64,17 @@ pub enum Command {
     Typing {
         /// Where.
         room: RoomId,
+    },
+    /// Take the content of a message away.
+    Delete {
+        /// Echoed.
+        id: Option<FrameId>,
+        /// Where.
+        room: RoomId,
+        /// The message's place.
+        target: Position,
+        /// Why, for the record.
+        reason: Option<Reason>,
     },
     /// A fresh credential for the same identity.
     Auth {

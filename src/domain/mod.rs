@@ -11,6 +11,7 @@ mod name_shape;
 pub mod nickname;
 pub mod origin;
 pub mod position;
+pub mod reason;
 pub mod room_name;
 mod scripts;
 pub mod text;

@@ -169,9 +169,10 @@ impl Entrance<'_> {
             let limit = self.hub.settings.history_page_max;
             self.hub.engine.read(id, &self.arrival.since, limit).await?
         };
-        let page = self.hub.framed(id, page);
+        let mut page = self.hub.framed(id, page);
         page.warm(self.arrival.format, &self.hub.settings.derive_html);
         let mut state = self.room.state.lock();
+        page.empty(state.ring.deleted());
         let mut slice = self.slice();
         let head = state.head().map(|head| head.offset);
         if fresh {

@@ -45,6 +45,9 @@ impl State {
                 room.is_restless();
             }
         }
+        if let Some(target) = entry.target() {
+            self.ring.empty(target);
+        }
         self.cursor.advance(at);
         self.ring.push(entry);
         let kept_from = (at.offset + 1).saturating_sub(self.keep.count);

@@ -12,6 +12,7 @@ mod members;
 pub mod membership;
 mod pager;
 mod presence;
+pub mod redact;
 mod ring;
 mod roll;
 mod rename;
@@ -87,6 +88,8 @@ struct Meters {
     rooms: Gauge,
     sent_by_socket: Counter,
     sent_by_api: Counter,
+    deleted_by_socket: Counter,
+    deleted_by_api: Counter,
 }
 
 impl Meters {
@@ -95,10 +98,16 @@ impl Meters {
             let labels = [("kind", "chat"), ("source", source)];
             metrics.messages.get_or_create_owned(&labels)
         };
+        let deleted = |source| {
+            let labels = [("act", "delete"), ("source", source)];
+            metrics.moderation_acts.get_or_create_owned(&labels)
+        };
         Self {
             rooms: metrics.rooms.get_or_create_owned(&[("kind", "chat")]),
             sent_by_socket: sent("socket"),
             sent_by_api: sent("api"),
+            deleted_by_socket: deleted("socket"),
+            deleted_by_api: deleted("api"),
         }
     }
 }

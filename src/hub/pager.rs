@@ -128,7 +128,7 @@ impl Hub {
         let Ok(page) = self.engine.read(&room.id, &cursor, limit).await else {
             return ControlFlow::Break(()); // the hub nudges the session again
         };
-        let page = self.framed(&room.id, page);
+        let mut page = self.framed(&room.id, page);
         if let Some(format) = room
             .state
             .lock()
@@ -148,6 +148,7 @@ impl Hub {
                 None => ControlFlow::Break(()),
             };
         }
+        page.empty(state.ring.deleted());
         self.hand_out_page(room, state, key, cursor, &page)
     }
 

@@ -56,7 +56,8 @@ impl Ring {
         }
     }
 
-    /// Adds what lies directly below, as far as there is room.
+    /// Adds what lies directly below, as far as there is room. It was read when the head was where it is now, so what the
+    /// entries here delete is empty in it.
     pub(super) fn push_below(&mut self, entries: Vec<Arc<EntryFrames>>) {
         for entry in entries.into_iter().rev() {
             if self.entries.len() >= self.entries_max {
@@ -92,6 +93,29 @@ impl Ring {
         }
     }
 
+    /// Takes the content of the entry at this position; its place stays.
+    pub(super) fn empty(&mut self, at: Position) {
+        let Some(place) = self.index(at.offset) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(place) else {
+            return;
+        };
+        if entry.entry().at != at {
+            return;
+        }
+        let emptied = Arc::new(entry.emptied());
+        let (was, is) = (entry.cost(), emptied.cost());
+        *entry = emptied;
+        self.add(is);
+        self.sub(was);
+    }
+
+    /// Whose content was taken by an entry that stands here.
+    pub(super) fn deleted(&self) -> impl Iterator<Item = Position> {
+        self.entries.iter().filter_map(|entry| entry.target())
+    }
+
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         self.sub(self.cost);
@@ -100,8 +124,11 @@ impl Ring {
 
     /// The entry at this offset.
     pub(super) fn at(&self, offset: u64) -> Option<&Arc<EntryFrames>> {
-        let index = offset.checked_sub(self.first()?)?;
-        self.entries.get(usize::try_from(index).ok()?)
+        self.entries.get(self.index(offset)?)
+    }
+
+    fn index(&self, offset: u64) -> Option<usize> {
+        usize::try_from(offset.checked_sub(self.first()?)?).ok()
     }
 
     /// The entries from this offset on.

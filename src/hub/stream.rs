@@ -60,6 +60,15 @@ impl FramedPage {
         }
     }
 
+    /// Takes the content of what was deleted since the page was read.
+    pub(super) fn empty(&mut self, deleted: impl Iterator<Item = Position>) {
+        for at in deleted {
+            for entry in self.entries.iter_mut().filter(|one| one.entry().at == at) {
+                *entry = entry.emptied();
+            }
+        }
+    }
+
     /// The position just below the first entry, in that entry's epoch: `to` of a gap or reset. Without entries the head.
     pub(super) fn base(&self) -> Option<Position> {
         match self.entries.first() {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::reject::Fault;
 use crate::protocol::client_frame::{
-    Auth, ClientFrame, History, InRoom, Join, Request, RequestKind, Send,
+    Auth, ClientFrame, Delete, History, InRoom, Join, Request, RequestKind, Send,
 };
 
 /// Arrays and objects inside the frame's own object.
@@ -105,6 +105,12 @@ struct Fields<'a> {
     limit: Option<&'a RawValue>,
     #[serde(borrow)]
     token: Option<&'a RawValue>,
+    #[serde(borrow)]
+    offset: Option<&'a RawValue>,
+    #[serde(borrow)]
+    epoch: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reason: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -145,6 +151,13 @@ impl<'a> Fields<'a> {
             }),
             RequestKind::Members => Request::Members(self.in_room()?),
             RequestKind::Typing => Request::Typing(self.in_room()?),
+            RequestKind::Delete => Request::Delete(Delete {
+                room: self.room()?,
+                offset: optional(self.offset, "`offset` must be a whole number")?
+                    .ok_or_else(|| Fault::bad_request("`offset` is missing"))?,
+                epoch: text(self.epoch, "`epoch` is missing", "`epoch` must be a string")?,
+                reason: optional_text(self.reason, "`reason` must be a string")?,
+            }),
             RequestKind::Auth => Request::Auth(Auth {
                 token: text(self.token, "`token` is missing", "`token` must be a string")?,
             }),
@@ -384,7 +397,7 @@ mod tests {
         let strings = ["\"secret\""];
         let numbers = ["5"];
         let lists = ["[]"];
-        let frames: [(&str, &[&str], &str, &[&str]); 11] = [
+        let frames: [(&str, &[&str], &str, &[&str]); 14] = [
             ("join", &["room"], "room", &strings),
             ("join", &["room"], "nick", &strings),
             ("join", &["room"], "since", &lists),
@@ -396,12 +409,16 @@ mod tests {
             ("history", &["room"], "before", &numbers),
             ("history", &["room"], "limit", &numbers),
             ("auth", &["token"], "token", &strings),
+            ("delete", &["room", "offset", "epoch"], "offset", &numbers),
+            ("delete", &["room", "offset", "epoch"], "epoch", &strings),
+            ("delete", &["room", "offset", "epoch"], "reason", &strings),
         ];
         for (kind, needs, field, right) in frames {
             for value in values {
                 let mut raw = format!("{{\"id\":\"7\",\"type\":\"{kind}\",\"{field}\":{value}");
                 for need in needs.iter().filter(|need| **need != field) {
-                    raw = format!("{raw},\"{need}\":\"x\"");
+                    let value = if *need == "offset" { "1" } else { "\"x\"" };
+                    raw = format!("{raw},\"{need}\":{value}");
                 }
                 raw.push('}');
                 if right.contains(&value) {
@@ -451,6 +468,14 @@ mod tests {
             ),
             (r#"{"id":"7","type":"auth"}"#, "`token` is missing"),
             (r#"{"id":"7","type":"typing"}"#, "`room` is missing"),
+            (
+                r#"{"id":"7","type":"delete","room":"a","epoch":"1"}"#,
+                "`offset` is missing",
+            ),
+            (
+                r#"{"id":"7","type":"delete","room":"a","offset":1}"#,
+                "`epoch` is missing",
+            ),
         ] {
             assert_eq!(refused(raw), detail);
         }
@@ -485,7 +510,7 @@ mod tests {
     fn every_kind_of_request_is_read() {
         for kind in RequestKind::ALL {
             let raw = format!(
-                r#"{{"type":"{}","room":"a","text":"x","token":"t"}}"#,
+                r#"{{"type":"{}","room":"a","text":"x","token":"t","offset":1,"epoch":"1"}}"#,
                 kind.name()
             );
             assert_eq!(decode(&raw).expect("complete").request.kind(), kind);

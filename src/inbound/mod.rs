@@ -236,9 +236,11 @@ impl Inbound {
             RequestKind::History => &self.history,
             RequestKind::Typing => &self.typing,
             RequestKind::Auth => &self.auth,
-            RequestKind::Join | RequestKind::Leave | RequestKind::Members | RequestKind::Ping => {
-                &self.commands
-            }
+            RequestKind::Join
+            | RequestKind::Leave
+            | RequestKind::Members
+            | RequestKind::Delete
+            | RequestKind::Ping => &self.commands,
         };
         if let Err(wait) = bucket.try_one() {
             self.rules.counters.over_session.inc();

@@ -104,18 +104,20 @@ impl Bucket {
     }
 }
 
-/// The rates that sessions and requests share: messages per user and per room, pages per user, on this node.
+/// The rates that sessions and requests share: messages per user and per room, pages and acts of moderation per user, on this
+/// node.
 #[derive(Debug)]
 pub struct SharedRates {
     users: KeyedRate<UserId>,
     rooms: KeyedRate<RoomId>,
     readers: KeyedRate<UserId>,
+    moderators: KeyedRate<UserId>,
 }
 
 type KeyedRate<K> = RateLimiter<K, Buckets<K>, BucketClock, NoOpMiddleware<Duration>>;
 
 impl SharedRates {
-    /// From `messages_per_user_*`, `messages_per_room_*`, `history_*` and `limiter_keys_max`.
+    /// From `messages_per_user_*`, `messages_per_room_*`, `history_*`, `commands_*` and `limiter_keys_max`.
     pub fn new(limits: &Limits) -> Self {
         let keys_max = limits.limiter_keys_max;
         Self {
@@ -130,6 +132,7 @@ impl SharedRates {
                 keys_max,
             ),
             readers: keyed(limits.history_per_s, limits.history_burst, keys_max),
+            moderators: keyed(limits.commands_per_s, limits.commands_burst, keys_max),
         }
     }
 
@@ -149,11 +152,17 @@ impl SharedRates {
         try_key(&self.readers, &user)
     }
 
+    /// Takes one act of moderation over HTTP from a user's bucket, or says how long to wait.
+    pub fn try_moderator(&self, user: UserId) -> Result<(), Duration> {
+        try_key(&self.moderators, &user)
+    }
+
     /// Forgets the buckets that are full again. The node's housekeeping calls it every 60 s.
     pub fn prune(&self) {
         self.users.retain_recent();
         self.rooms.retain_recent();
         self.readers.retain_recent();
+        self.moderators.retain_recent();
     }
 
     /// How many buckets there are now.
@@ -162,6 +171,7 @@ impl SharedRates {
             .len()
             .saturating_add(self.rooms.len())
             .saturating_add(self.readers.len())
+            .saturating_add(self.moderators.len())
     }
 }
 

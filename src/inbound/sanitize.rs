@@ -8,6 +8,8 @@ use crate::{
         command::{Command, FrameId, Numbered},
         cursor::Cursor,
         nickname::{Nickname, NicknameError},
+        position::{Epoch, Position},
+        reason::Reason,
         room_name::RoomId,
         text::{CleanText, TextError},
         token::RawToken,
@@ -60,6 +62,16 @@ pub(super) fn command(
         Request::Typing(typing) => Command::Typing {
             room: room(&typing.room, rules)?,
         },
+        Request::Delete(delete) => Command::Delete {
+            id,
+            room: room(&delete.room, rules)?,
+            target: Position {
+                offset: delete.offset,
+                epoch: Epoch::parse(&delete.epoch)
+                    .map_err(|error| Fault::bad_request(format!("`epoch`: {error}")))?,
+            },
+            reason: delete.reason.as_deref().map(reason).transpose()?,
+        },
         Request::Auth(auth) => Command::Auth {
             id,
             token: RawToken::new(auth.token.into_owned()),
@@ -103,6 +115,10 @@ pub(super) fn text(raw: &str, rules: &InboundRules) -> Result<CleanText, Fault> 
     rules
         .text(raw)
         .map_err(|error| Fault::new(text_code(error), error.to_string()))
+}
+
+fn reason(raw: &str) -> Result<Reason, Fault> {
+    Reason::from_untrusted(raw).map_err(|error| Fault::new(text_code(error), error.to_string()))
 }
 
 /// The code of a name that was refused.

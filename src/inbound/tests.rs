@@ -12,6 +12,8 @@ use crate::{
         command::{Command, Numbered},
         ids::UserId,
         nickname::NameSource,
+        position::{Epoch, Position},
+        reason::Reason,
         room_name::RoomId,
     },
     protocol::{
@@ -132,6 +134,24 @@ async fn every_request_becomes_its_command() {
             limit: 50
         }
     );
+    let target = Position {
+        offset: 41,
+        epoch: Epoch::new(0x5f3a),
+    };
+    for (reason, told) in [("", None), (r#","reason":" spam ""#, Some("spam"))] {
+        let raw = format!(
+            r#"{{"type":"delete","id":"1","room":"lobby","offset":41,"epoch":"5f3a"{reason}}}"#
+        );
+        assert_eq!(
+            command(&raw),
+            Command::Delete {
+                id: id(),
+                room: lobby(),
+                target,
+                reason: told.map(|told| Reason::from_untrusted(told).expect("a reason")),
+            }
+        );
+    }
     let Command::Auth { token, .. } = command(r#"{"type":"auth","token":"a.b.c"}"#) else {
         panic!("an auth")
     };

@@ -64,6 +64,7 @@ pub(super) fn validate(request: &Request<'_>, rules: &InboundRules) -> Result<()
             }
         }
         Request::Leave(it) | Request::Members(it) | Request::Typing(it) => net(it),
+        Request::Delete(delete) => net(delete),
         Request::Auth(auth) => net(auth),
         Request::Ping => Ok(()),
     }

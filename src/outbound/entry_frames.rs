@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     domain::{
         entry::{Body, Entry},
-        envelope::{self, decode_message},
+        envelope::{self, Envelope},
+        position::Position,
         room_name::RoomId,
     },
     outbound::frame::Frame,
@@ -36,19 +37,24 @@ pub struct EntryFrames {
     room: RoomId,
     entry: Entry,
     poisoned: bool,
+    target: Option<Position>,
     json: OnceLock<Frame>,
     html: OnceLock<Frame>,
-    /// `None` inside: nothing is shown for an entry without content.
+    /// `None` inside: nothing is shown for an entry that says nothing.
     text: OnceLock<Option<Frame>>,
 }
 
 impl EntryFrames {
     /// Takes an entry. One whose envelope cannot be decoded is treated as removed, and says so.
     pub fn new(room: RoomId, mut entry: Entry) -> Self {
-        let poisoned = match &entry.body {
-            Body::Kept(bytes) => decode_message(bytes).is_err(),
-            Body::Removed => false,
-        };
+        let (mut poisoned, mut target) = (false, None);
+        if let Body::Kept(bytes) = &entry.body {
+            match envelope::decode(bytes) {
+                Ok(Envelope::Message(_)) => {}
+                Ok(Envelope::Deletion(deletion)) => target = Some(deletion.target),
+                Err(_) => poisoned = true,
+            }
+        }
         if poisoned {
             entry.body = Body::Removed;
         }
@@ -56,6 +62,7 @@ impl EntryFrames {
             room,
             entry,
             poisoned,
+            target,
             json: OnceLock::new(),
             html: OnceLock::new(),
             text: OnceLock::new(),
@@ -72,7 +79,22 @@ impl EntryFrames {
         self.poisoned
     }
 
-    /// The frame in this form; `None` where the form has none for an entry without content. The first call makes it.
+    /// The position of the message that this entry deletes.
+    pub fn target(&self) -> Option<Position> {
+        self.target
+    }
+
+    /// The same place without its content.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let entry = Entry {
+            body: Body::Removed,
+            ..self.entry
+        };
+        Self::new(self.room.clone(), entry)
+    }
+
+    /// The frame in this form; `None` where the form has none for an entry that says nothing. The first call makes it.
     pub fn frame(&self, format: Format, derive: &DeriveHtml) -> Option<&Frame> {
         match format {
             Format::Json => Some(self.json()),
@@ -105,6 +127,13 @@ impl EntryFrames {
     }
 
     fn make_json(&self, html: Option<&str>) -> Frame {
+        if let Some(target) = self.target {
+            return Frame::encode(&ServerFrame::Deleted {
+                room: &self.room,
+                offset: self.entry.at.offset,
+                target: target.offset,
+            });
+        }
         let said = self.message().map(|message| Said {
             user: message.user,
             nick: message.nick,
@@ -128,9 +157,12 @@ impl EntryFrames {
     }
 
     fn message(&self) -> Option<envelope::Message<'_>> {
-        match &self.entry.body {
-            Body::Kept(bytes) => decode_message(bytes).ok(),
-            Body::Removed => None,
+        let Body::Kept(bytes) = &self.entry.body else {
+            return None;
+        };
+        match envelope::decode(bytes) {
+            Ok(Envelope::Message(message)) => Some(message),
+            Ok(Envelope::Deletion(_)) | Err(_) => None,
         }
     }
 }
@@ -147,9 +179,10 @@ mod tests {
     use super::{DeriveHtml, EntryFrames, Format};
     use crate::domain::{
         entry::{Body, Entry},
-        envelope::encode_message,
+        envelope::{encode_deletion, encode_message},
         ids::{MessageId, Producer, ProducerId, UserId},
         position::{Epoch, Position},
+        reason::Reason,
         room_name::RoomId,
         text::{CleanText, TextRules},
     };
@@ -216,6 +249,49 @@ mod tests {
         }
         assert_eq!(calls.load(Ordering::Relaxed), 1);
         assert_eq!(frame(Format::Text).as_deref(), Some("Alice: hi you"));
+    }
+
+    #[test]
+    fn a_deletion_names_its_target_and_neither_who_nor_why() {
+        let (derive, calls) = shout();
+        let target = Position {
+            offset: 41,
+            epoch: Epoch::new(0x5f3a),
+        };
+        let reason = Reason::from_untrusted("spam").expect("a reason");
+        let envelope = encode_deletion(target, UserId::from_digest(&[0; 32]), Some(&reason));
+        let deletion = entry(Body::Kept(envelope));
+        assert_eq!(
+            (deletion.target(), deletion.is_poisoned()),
+            (Some(target), false)
+        );
+        for format in [Format::Json, Format::Html] {
+            let frame = deletion.frame(format, &derive).expect("a frame");
+            assert_eq!(
+                frame.as_str(),
+                r#"{"type":"deleted","room":"lobby","offset":44,"target":41}"#
+            );
+        }
+        assert_eq!(deletion.frame(Format::Text, &derive), None);
+        assert_eq!(calls.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_emptied_keeps_its_place_and_shows_nothing() {
+        let (derive, _) = shout();
+        let full = said("secret");
+        full.frame(Format::Html, &derive);
+        let emptied = full.emptied();
+        assert_eq!(emptied.entry().at, full.entry().at);
+        assert!(emptied.cost() < full.cost());
+        for format in [Format::Json, Format::Html] {
+            let frame = emptied.frame(format, &derive).expect("a frame");
+            assert_eq!(
+                frame.as_str(),
+                r#"{"type":"message","room":"lobby","offset":44,"id":"AAAAAAAAAAAAAAAA.7","deleted":true,"ts":"2026-11-24T12:00:00.000Z"}"#
+            );
+        }
+        assert_eq!(emptied.frame(Format::Text, &derive), None);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Request<'a> {
     Members(InRoom<'a>),
     /// The person is typing.
     Typing(InRoom<'a>),
+    /// Take the content of a message away.
+    Delete(Delete<'a>),
     /// A fresh credential.
     Auth(Auth<'a>),
     /// Are you there?
@@ -52,6 +54,8 @@ pub enum RequestKind {
     Members,
     /// `typing`
     Typing,
+    /// `delete`
+    Delete,
     /// `auth`
     Auth,
     /// `ping`
@@ -60,13 +64,14 @@ pub enum RequestKind {
 
 impl RequestKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Join,
         Self::Leave,
         Self::Send,
         Self::History,
         Self::Members,
         Self::Typing,
+        Self::Delete,
         Self::Auth,
         Self::Ping,
     ];
@@ -80,6 +85,7 @@ impl RequestKind {
             Self::History => "history",
             Self::Members => "members",
             Self::Typing => "typing",
+            Self::Delete => "delete",
             Self::Auth => "auth",
             Self::Ping => "ping",
         }
@@ -101,6 +107,7 @@ impl Request<'_> {
             Self::History(_) => RequestKind::History,
             Self::Members(_) => RequestKind::Members,
             Self::Typing(_) => RequestKind::Typing,
+            Self::Delete(_) => RequestKind::Delete,
             Self::Auth(_) => RequestKind::Auth,
             Self::Ping => RequestKind::Ping,
         }
@@ -159,6 +166,22 @@ pub struct History<'a> {
     /// How many.
     #[validate(range(min = 1, max = 1000))]
     pub limit: Option<u32>,
+}
+
+/// `delete`
+#[derive(Debug, Validate)]
+pub struct Delete<'a> {
+    /// Which room.
+    #[validate(length(max = 128))]
+    pub room: Cow<'a, str>,
+    /// The message's offset.
+    #[validate(range(min = 1))]
+    pub offset: u64,
+    /// Its epoch.
+    #[validate(length(max = 16))]
+    pub epoch: Cow<'a, str>,
+    /// Why, for the record.
+    pub reason: Option<Cow<'a, str>>,
 }
 
 /// `auth`

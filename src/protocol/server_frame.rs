@@ -19,6 +19,15 @@ pub enum ServerFrame<'a> {
     Joined(Joined<'a>),
     /// An entry that somebody wrote, or its empty place.
     Message(Message<'a>),
+    /// An entry that took a message's content away.
+    Deleted {
+        /// Which room.
+        room: &'a RoomId,
+        /// The entry's own offset.
+        offset: u64,
+        /// The offset of the message.
+        target: u64,
+    },
     /// Done.
     Ok(Done<'a>),
     /// A message has its place, as durable as it says.

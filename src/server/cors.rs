@@ -11,7 +11,8 @@ use crate::admission::Admission;
 const MAX_AGE: Duration = Duration::from_hours(2);
 
 /// What a page may read of an answer beside its body.
-const EXPOSED: [&str; 4] = [
+const EXPOSED: [&str; 5] = [
+    "etag",
     "retry-after",
     "x-request-id",
     "ratelimit",
@@ -28,6 +29,7 @@ pub(super) fn layer(admission: Arc<Admission>) -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             HeaderName::from_static("idempotency-key"),
+            header::IF_NONE_MATCH,
         ])
         .expose_headers(EXPOSED.map(HeaderName::from_static))
         .max_age(MAX_AGE)

@@ -10,6 +10,7 @@ mod credential;
 mod dev;
 mod drain;
 mod edge;
+mod etag;
 mod fetch;
 mod frame_walker;
 mod gateway;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::{
     Json,
     body::Body,
@@ -10,10 +9,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
     response::IntoResponse,
 };
-use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::{problem::Problem, state::Shared};
+use super::{etag, problem::Problem, state::Shared};
 use crate::config::page::Page;
 
 /// A file of `static/`.
@@ -112,16 +110,10 @@ impl PageSettings {
                     resource: page.resource.clone(),
                 },
             },
-            index_etag: etag(INDEX.content),
-            etags: ASSETS.iter().map(|asset| etag(asset.content)).collect(),
+            index_etag: etag::of(INDEX.content),
+            etags: ASSETS.iter().map(|asset| etag::of(asset.content)).collect(),
         }
     }
-}
-
-fn etag(content: &[u8]) -> HeaderValue {
-    let hash = HEXLOWER.encode(digest(&SHA256, content).as_ref());
-    HeaderValue::from_str(&format!("\"{}\"", hash.get(..32).unwrap_or(&hash)))
-        .expect("hex digits between quotes are a header value")
 }
 
 /// `GET /`.
@@ -163,14 +155,7 @@ pub(super) async fn settings(State(shared): State<Arc<Shared>>) -> Result<Respon
 }
 
 fn answer(asset: &Asset, etag: &HeaderValue, headers: &HeaderMap) -> Response<Body> {
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| {
-        known.as_bytes().split(|byte| *byte == b',').any(|one| {
-            one.trim_ascii()
-                .strip_prefix(b"W/")
-                .unwrap_or(one.trim_ascii())
-                == etag.as_bytes()
-        })
-    });
+    let known = etag::is_known(etag, headers);
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

@@ -9,13 +9,13 @@ use axum::{
     http::{Response, StatusCode},
     middleware,
     response::IntoResponse,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    api::{members, messages, security_txt, tickets},
+    api::{members, message, messages, security_txt, tickets},
     cors, dev, page,
     problem::Problem,
     request,
@@ -31,6 +31,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(
             "/api/v1/rooms/{room}/messages",
             get(messages::page).post(messages::publish),
+        )
+        .route(
+            "/api/v1/rooms/{room}/messages/{offset}",
+            delete(message::redact),
         )
         .route("/api/v1/rooms/{room}/members", get(members::list))
         .route("/api/v1/page.json", get(page::settings))

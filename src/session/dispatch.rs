@@ -47,13 +47,13 @@ const INFLIGHT_RETRY: Duration = Duration::from_millis(500);
 
 /// What work needs to answer by itself.
 #[derive(Clone)]
-struct Answering {
+pub(super) struct Answering {
     protocol: Protocol,
     metrics: Arc<Metrics>,
 }
 
 impl Answering {
-    fn reject(&self, rejection: &Rejection) -> Frame {
+    pub(super) fn reject(&self, rejection: &Rejection) -> Frame {
         self.metrics.rejected(rejection.code);
         rejection.frame(self.protocol)
     }
@@ -97,6 +97,12 @@ impl Session {
             } => self.history(id, room, before, limit),
             Command::Members { id, room } => self.members(id, room),
             Command::Typing { room } => self.typing(&room),
+            Command::Delete {
+                id,
+                room,
+                target,
+                reason,
+            } => self.delete(id, &room, target, reason),
             Command::Auth { id, token } => self.refresh(id, token),
             Command::Ping { id } => self
                 .replies
@@ -144,12 +150,12 @@ impl Session {
         None
     }
 
-    fn reject(&mut self, rejection: &Rejection) {
+    pub(super) fn reject(&mut self, rejection: &Rejection) {
         let frame = self.answering().reject(rejection);
         self.replies.push(frame);
     }
 
-    fn answering(&self) -> Answering {
+    pub(super) fn answering(&self) -> Answering {
         Answering {
             protocol: self.protocol,
             metrics: Arc::clone(&self.context.metrics),
@@ -218,12 +224,7 @@ impl Session {
             return self.reject(&Rejection::not_joined(id));
         };
         membership.leave();
-        let done = Done {
-            id: id.as_deref(),
-            expires_at: None,
-            scopes: None,
-        };
-        self.replies.push(Frame::encode(&ServerFrame::Ok(done)));
+        self.replies.push(done(id.as_deref()));
     }
 
     /// Right, membership, bounds; then the log, beside the session.
@@ -405,7 +406,7 @@ impl Session {
         });
     }
 
-    fn start(&mut self, work: impl Future<Output = Settled> + Send + 'static) {
+    pub(super) fn start(&mut self, work: impl Future<Output = Settled> + Send + 'static) {
         self.running.push_back(Box::pin(work));
     }
 
@@ -414,6 +415,15 @@ impl Session {
         self.exclusive += 1;
         self.start(work);
     }
+}
+
+/// `ok` with nothing to add.
+pub(super) fn done(id: Option<&str>) -> Frame {
+    Frame::encode(&ServerFrame::Ok(Done {
+        id,
+        expires_at: None,
+        scopes: None,
+    }))
 }
 
 fn account_ack(metrics: &Metrics, placed: &Placed, began: Instant) {

@@ -4,6 +4,7 @@
 pub mod close;
 pub mod context;
 pub mod dispatch;
+mod moderation;
 pub mod names;
 pub mod registry;
 mod rejection;

@@ -6,7 +6,7 @@ use super::{Protocol, whole_millis};
 use crate::{
     auth::error::AuthError,
     domain::command::FrameId,
-    hub::{join::JoinError, send::SendError},
+    hub::{join::JoinError, redact::RedactError, send::SendError},
     inbound::Reject,
     outbound::frame::Frame,
     protocol::{
@@ -140,6 +140,28 @@ impl Rejection {
             }
         }
         .not_sent()
+    }
+
+    pub(super) fn of_delete(id: Option<FrameId>, error: RedactError) -> Self {
+        match error {
+            RedactError::NotFound => {
+                Self::new(id, ErrorCode::NotFound, "no message stands at this offset")
+            }
+            RedactError::Conflict => Self::new(
+                id,
+                ErrorCode::Conflict,
+                "an entry of another epoch stands at this offset",
+            ),
+            RedactError::Unavailable { retry_after } => Self::log_away(id, retry_after),
+            RedactError::Unknown => Self {
+                retry_after: Some(UNKNOWN_RETRY),
+                ..Self::new(
+                    id,
+                    ErrorCode::Unavailable,
+                    "whether the message was deleted is not known; repeat it",
+                )
+            },
+        }
     }
 
     /// A refused `auth`. The session keeps its old end, so nothing else changes.

@@ -109,6 +109,8 @@ pub struct Metrics {
     pub members: Gauge,
     /// Messages given a place by this node, by `kind` and `source` (`socket` `api`).
     pub messages: Counters<2>,
+    /// Acts of moderation given a place by this node, by `act` (`delete`) and `source` (`socket` `api`).
+    pub moderation_acts: Counters<2>,
     /// Acks by `durability` and `duplicate` (`true` `false`).
     pub acks: Counters<2>,
     /// From reading a `send` to queueing its ack, by `durability`.
@@ -215,6 +217,7 @@ impl Metrics {
             rooms: Family::default(),
             members: Gauge::default(),
             messages: Family::default(),
+            moderation_acts: Family::default(),
             acks: Family::default(),
             ack_seconds: Family::new_with_constructor(fast_seconds),
             deliveries: Counter::default(),
@@ -395,6 +398,11 @@ impl Metrics {
             "messages",
             "Messages given a place by this node, by kind and source",
             self.messages.clone(),
+        );
+        r.register(
+            "moderation_acts",
+            "Acts of moderation given a place by this node, by act and source",
+            self.moderation_acts.clone(),
         );
         r.register(
             "acks",

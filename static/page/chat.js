@@ -76,6 +76,7 @@ export class Chat {
       if (frame.limits?.text_bytes_max) this.composer.limits = frame.limits;
       this.#showMe();
     });
+    client.on('scopes', () => this.#showMe());
     client.on('identity', () => this.#rebuild());
     client.on('error', (error) => this.composer.say(wordsFor(error.code, error.message)));
     this.#rebuild();
@@ -121,6 +122,7 @@ export class Chat {
       spoke: (user) => this.#typing.remove(user),
       limited: (code, until) => this.session.kept.active === name && this.composer.pause(wordsFor(code), until),
       people: () => this.session.kept.active === name && this.#showPeople(),
+      failed: ({ code, message }) => this.composer.say(wordsFor(code, message)),
     });
     this.#views.set(name, view);
     client.join(name).catch(() => {}); // `refused` tells
@@ -228,6 +230,7 @@ export class Chat {
   #showMe() {
     const { user, nick } = this.#me;
     byId('me').replaceChildren(avatar(user, nick), h('bdi', {}, nick));
+    this.#place.toggleAttribute('data-moderates', this.#client?.user?.scopes.includes('chat:moderate') ?? false);
     this.#showPeople();
   }
 

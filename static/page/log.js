@@ -10,7 +10,7 @@ const SHOWN_MAX = 1500;
  * The messages of one room, in the order of the log; below them what is still on its way. Only what is new is announced:
  * older history comes in while the log is busy.
  *
- * @typedef {{ offset: number, id: string, user: string, date: Date | null, element: HTMLElement, day?: HTMLElement }} Entry
+ * @typedef {{ offset: number, epoch?: string, id: string, user: string, date: Date | null, element: HTMLElement, day?: HTMLElement }} Entry
  * @typedef {import('../wardroom/room.js').Message} Message
  * @typedef {import('../wardroom/dispatch.js').Dispatch} Dispatch
  */
@@ -31,14 +31,16 @@ export class Log {
   #resized = new ResizeObserver(() => this.#atEnd && this.toEnd());
   /** @type {HTMLElement | null} */
   #start = null;
+  /** The moderator's button that the Tab key finds. @type {any} */
+  #stop = null;
   /** How many came in while the person was reading further up. */
   below = 0;
 
   /**
    * @param {{ room: string, me: () => { user: string, nick: string }, online: () => boolean,
-   *   moved: () => void, nearStart: () => void }} options
+   *   moved: () => void, nearStart: () => void, remove: (entry: Entry) => void }} options
    */
-  constructor({ room, me, online, moved, nearStart }) {
+  constructor({ room, me, online, moved, nearStart, remove }) {
     this.me = me;
     this.online = online;
     this.moved = moved;
@@ -51,6 +53,22 @@ export class Log {
       this.moved();
       if (scrollTop < 300) nearStart();
     }, { passive: true });
+    this.#list.addEventListener('click', ({ target }) => {
+      // The first press asks, the second one does.
+      if (!target.matches('.delete')) return;
+      if (target.textContent === 'Delete') target.textContent = 'Delete for everybody?';
+      else this.#entries.filter(({ element }) => element.contains(target)).forEach(remove);
+    });
+    this.#list.addEventListener('focusout', ({ target }) => target.matches('.delete') && (target.textContent = 'Delete'));
+    this.#list.addEventListener('keydown', (event) => {
+      const all = this.#deletes;
+      const at = all.indexOf(/** @type {HTMLElement} */ (event.target));
+      const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+      if (at < 0 || !step) return;
+      event.preventDefault();
+      this.#tabStop(all[at + step]);
+      this.#stop.focus();
+    });
     this.#resized.observe(this.element);
   }
 
@@ -96,6 +114,19 @@ export class Log {
       this.below += 1;
       this.moved();
     }
+  }
+
+  /** Of the moderator's buttons one is a stop of the Tab key, so that nobody has to pass them all; arrows lead to the others. */
+  #tabStop(button) {
+    if (!button) return;
+    if (this.#stop) this.#stop.tabIndex = -1;
+    this.#stop = button;
+    button.tabIndex = 0;
+  }
+
+  /** @returns {HTMLElement[]} */
+  get #deletes() {
+    return [...this.#list.querySelectorAll('.delete')];
   }
 
   /** A crowd of messages costs one layout. */
@@ -154,7 +185,9 @@ export class Log {
     const index = this.#entries.findIndex((entry, place) => place >= this.#base && entry.offset === target);
     if (index < 0) return;
     const element = lineItem('This message was deleted', 'tombstone');
+    if (this.#entries[index].element.contains(document.activeElement)) this.element.focus();
     this.#entries[index].element.replaceWith(element);
+    this.#tabStop(this.#deletes.at(-1));
     this.#entries[index] = { ...this.#entries[index], user: '', element };
     this.#group(index);
     this.#group(index + 1);
@@ -225,8 +258,8 @@ export class Log {
     if (double) this.#remove(double);
     const element = messageItem(message, own);
     const date = message.deleted ? null : new Date(message.ts);
-    const outgoing = own ? [...this.#outgoing].find(([dispatch]) => dispatch.id === message.id) : undefined;
-    this.#insert({ offset: message.offset, id: message.id, user: message.user ?? '', date, element });
+    const outgoing = [...this.#outgoing].find(([dispatch]) => dispatch.id === message.id);
+    this.#insert({ offset: message.offset, epoch: message.epoch, id: message.id, user: message.user ?? '', date, element });
     if (!outgoing) return;
     outgoing[1].remove();
     element.classList.toggle('pending', outgoing[0].status !== 'acked');
@@ -242,6 +275,7 @@ export class Log {
     if (before) before.after(entry.element);
     else this.#list.prepend(entry.element);
     this.#entries.splice(index, 0, entry);
+    if (document.activeElement !== this.#stop) this.#tabStop(this.#list.lastElementChild?.querySelector('.delete'));
     this.#group(index);
     this.#group(index + 1);
   }

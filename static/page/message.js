@@ -13,7 +13,8 @@ import { wordsFor } from './words.js';
 export function messageItem(message, own) {
   const { user, nick, verified, text, ts, deleted } = message;
   if (deleted) return lineItem('This message was deleted', 'tombstone');
-  return item({ own, user, nick, verified, text, date: new Date(ts) });
+  return item({ own, user, nick, verified, text, date: new Date(ts) },
+    h('button', { type: 'button', class: 'delete quiet', tabindex: '-1' }, 'Delete'));
 }
 
 /** A message that has no place in the log yet. @param {Dispatch} dispatch @param {{ user: string, nick: string }} me */
@@ -52,12 +53,12 @@ export function lineItem(words, kind = '') {
   return h('li', { class: `notice ${kind}`.trim() }, h('p', { class: 'line' }, words));
 }
 
-/** @param {{ own: boolean, user: string, nick: string, verified: boolean, text: string, date: Date }} what */
-function item({ own, user, nick, verified, text, date }) {
+/** @param {{ own: boolean, user: string, nick: string, verified: boolean, text: string, date: Date }} what @param {...Node} more */
+function item({ own, user, nick, verified, text, date }, ...more) {
   const name = h('span', { class: 'name' }, h('bdi', {}, nick));
   if (verified && !own) name.append(icon('verified'), h('span', { class: 'unseen' }, ' (verified name)'));
   if (own) name.append(h('span', { class: 'you' }, 'you'));
   const time = h('time', { datetime: date.toISOString(), title: fullTimeOf(date) }, timeOf(date));
   return h('li', { class: own ? 'message own' : 'message' },
-    avatar(user, nick), h('div', { class: 'head' }, name, ' ', time), h('p', { class: 'text', dir: 'auto' }, ...withLinks(text)));
+    avatar(user, nick), h('div', { class: 'head' }, name, ' ', time), h('p', { class: 'text', dir: 'auto' }, ...withLinks(text)), ...more);
 }

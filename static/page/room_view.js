@@ -17,6 +17,7 @@ const PAGE = 50;
  * @property {(user: string) => void} spoke
  * @property {(code: string, until: number) => void} limited
  * @property {() => void} people
+ * @property {(error: any) => void} failed something that the person asked for
  */
 export class RoomView {
   unread = 0;
@@ -37,6 +38,7 @@ export class RoomView {
     this.#visited = this.read > 0;
     this.log = new Log({
       room: room.name, me: around.me, online: around.online, moved: () => this.readOn(), nearStart: () => void this.#older(),
+      remove: (entry) => void room.delete(entry).catch(around.failed),
     });
     for (const dispatch of room.open) this.log.outgoing(dispatch);
     /** @type {Record<string, (event: any) => void>} */
@@ -129,16 +131,20 @@ export class RoomView {
     if (this.#loading || before === undefined || this.room.state === 'outside') return;
     if (before <= this.#oldest) return this.#begin();
     this.#loading = true;
+    let further;
     try {
       const { messages, first } = await this.room.history({ before, limit: PAGE });
-      this.log.prepend(messages.filter((message) => message.id !== undefined));
+      const shown = messages.filter((message) => message.id);
+      this.log.prepend(shown);
       this.#oldest = Math.max(1, first);
       if (messages.length === 0 || messages[0].offset <= this.#oldest) this.#begin();
+      else if (shown.length === 0) further = messages[0].offset; // nothing but deletions
     } catch {
       // Without a connection, or too often: the next scroll asks again.
     } finally {
       this.#loading = false;
     }
+    if (further) await this.#older(further);
   }
 
   #begin() {

@@ -47,7 +47,7 @@ const SENTENCES = {
   credential_expired: 'Your session has ended. Sign in again to go on.',
   revoked: 'Your access was withdrawn.',
   origin_not_allowed: 'This page’s address is not on the server’s list of origins.',
-  not_found: 'The server does not offer this.',
+  not_found: 'The server does not have this.',
   protocol_error: 'This page and the server do not understand each other. Reload the page.',
   malformed: 'This page and the server do not understand each other. Reload the page.',
   replaced: 'You opened the chat in more windows than allowed, so it rests in this one.',

@@ -44,7 +44,7 @@ const RESTING = new Set(['idle', 'signed-out', 'elsewhere', 'closed']);
  * A person's connection to a gateway: it buys a ticket, opens the socket, resumes every room, sends what waits, and
  * comes back by itself. It says `online` only when every room is level with its log.
  *
- * Events: `state`, `welcome`, `status` (`{log}`), `error` (an error that answers nothing), `identity` (another person).
+ * Events: `state`, `welcome`, `scopes` (a fresh token brought others), `status` (`{log}`), `error` (an error that answers nothing), `identity` (another person).
  */
 export class Wardroom extends Emitter {
   /** @type {State} */
@@ -355,7 +355,9 @@ export class Wardroom extends Emitter {
       if (token === this.#token || link !== this.#link) return;
       const { scopes } = await link.ask({ type: 'auth', token });
       this.#token = token;
-      if (scopes && this.user) this.user = { ...this.user, scopes };
+      if (!scopes || !this.user) return;
+      this.user = { ...this.user, scopes };
+      this.emit('scopes', scopes);
     } catch (error) {
       // The session keeps its old end; what happens then is decided by its close code.
       if (error instanceof WardroomError && error.code !== 'network') this.emit('error', error);

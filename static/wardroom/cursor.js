@@ -46,6 +46,14 @@ export class Cursor {
     return offset === this.offset + 1 ? 'next' : 'hole';
   }
 
+  /**
+   * The epoch of an entry that was seen; of a very old one perhaps a later epoch, which the gateway then answers with `conflict`.
+   * @param {number} offset
+   */
+  epochOf(offset) {
+    return this.#pairs.findLast(([last]) => last >= offset)?.[1] ?? '';
+  }
+
   /** Counts the next entry, after the application has had it. @param {number} offset */
   count(offset) {
     if (this.empty) this.#pairs = [[offset, '']];

@@ -58,6 +58,8 @@ export class Room extends Emitter {
   #outbox;
   /** Ids of what was handed over, with their offsets. @type {Map<string, number>} */
   #known = new Map();
+  /** Offsets of what was deleted, each with the offset of the entry that did it. @type {Map<number, number>} */
+  #deleted = new Map();
   /** Messages that nobody has listened to yet. @type {Message[]} */
   #unheard = [];
   #heard = false;
@@ -133,19 +135,28 @@ export class Room extends Emitter {
   }
 
   /**
-   * A page of the log before an offset, oldest first.
+   * A page of the log before an offset, oldest first: messages, and other entries by their `type`.
    * @param {{ before?: number, limit?: number }} [options]
    * @returns {Promise<{ messages: Message[], first: number, head: [number, string] }>}
    */
   async history({ before, limit = 50 } = {}) {
     const page = await this.port.ask({ type: 'history', room: this.name, before, limit });
-    let epoch = '';
+    let [, epoch] = page.head;
     const messages = [];
     for (const frame of page.messages) {
       if (frame.type === 'epoch') epoch = frame.epoch;
-      else if (frame.type === 'message' || frame.type === 'moderation') messages.push({ ...frame, epoch });
+      else messages.push(this.#emptied({ ...frame, epoch }));
     }
     return { messages, first: page.first, head: page.head };
+  }
+
+  /**
+   * Takes the content of a message away, for everybody. Needs the scope `chat:moderate`; `deleted` tells all who are here.
+   * @param {number | { offset: number, epoch: string }} target a message, or its offset if it was seen lately
+   */
+  async delete(target) {
+    const { offset, epoch } = typeof target === 'number' ? { offset: target, epoch: this.#cursor.epochOf(target) } : target;
+    await this.port.ask({ type: 'delete', room: this.name, offset, epoch });
   }
 
   /** Asks who is here. */
@@ -243,6 +254,7 @@ export class Room extends Emitter {
         this.#cursor.reset(frame.to);
         this.#outbox.reset();
         this.#known.clear();
+        this.#deleted.clear();
         this.#unconfirmed.clear();
         this.emit('reset', { to: frame.to[0] });
         break;
@@ -286,6 +298,7 @@ export class Room extends Emitter {
     this.#outbox.abandon(code);
     this.#cursor = new Cursor();
     this.#known.clear();
+    this.#deleted.clear();
   }
 
   /** The head of what is under way cannot be sent at all. @param {string} code */
@@ -307,8 +320,11 @@ export class Room extends Emitter {
     else if (place === 'seen') return;
     else if (place === 'hole') return this.port.broken('an entry is missing');
     const epoch = this.#cursor.newest?.[1] ?? '';
-    if (frame.type === 'message') this.#message({ ...frame, epoch });
-    else this.emit(frame.type, { ...frame, epoch });
+    if (frame.type === 'message') this.#message(this.#emptied({ ...frame, epoch }));
+    else {
+      if (frame.type === 'deleted') this.#delete(frame);
+      this.emit(frame.type, { ...frame, epoch });
+    }
     this.#cursor.count(frame.offset);
     this.#checkLevel();
     this.port.save();
@@ -326,7 +342,21 @@ export class Room extends Emitter {
     this.#unheard = [...this.#unheard.slice(1 - REMEMBERED), message];
   }
 
+  #delete({ offset, target }) {
+    this.#deleted.set(target, offset);
+    if (this.#deleted.size > REMEMBERED) this.#deleted.delete(this.#deleted.keys().next().value ?? 0);
+    this.#unheard = this.#unheard.map((message) => this.#emptied(message));
+  }
+
+  /** A page that was read before a deletion may arrive after it. */
+  #emptied(entry) {
+    if (!this.#deleted.has(entry.offset)) return entry;
+    const { type, room, offset, id, ts, epoch } = entry;
+    return { type, room, offset, id, ts, epoch, deleted: true };
+  }
+
   #fork(keep) {
+    for (const [target, by] of this.#deleted) if (by > keep[0]) this.#deleted.delete(target);
     this.#cursor.fork(keep);
     this.#outbox.fork(keep);
     const ids = [...this.#known].filter(([, offset]) => offset > keep[0]).map(([id]) => id);

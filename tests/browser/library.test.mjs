@@ -659,3 +659,64 @@ test('a frame too large fails the message that caused it, and the rest goes on',
   await gateway.close(1009);
   assert.deepEqual([large.status, large.error.code], ['failed', 'too_large']);
 });
+
+const deleted = (offset, target) => ({ type: 'deleted', room: 'lobby', offset, target });
+
+test('a deletion is asked for by position, and its answer settles the promise', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online({}, { head: [3, 'e2'], messages: [epoch('e1', 1), message(1), message(2), epoch('e2', 3), message(3)] });
+  const all = Promise.allSettled([room.delete(2), room.delete(3), room.delete({ ...message(2), epoch: 'e0' })]);
+  const asked = await gateway.heard('delete');
+  assert.deepEqual(asked.map(({ room: name, offset, epoch: of }) => [name, offset, of]), [['lobby', 2, 'e1'], ['lobby', 3, 'e2'], ['lobby', 2, 'e0']]);
+  await gateway.say({ type: 'ok', id: asked[0].id }, { type: 'error', id: asked[1].id, code: 'forbidden', detail: '' }, { type: 'error', id: asked[2].id, code: 'conflict', detail: '' });
+  assert.deepEqual((await all).map(({ reason }) => reason?.code), [undefined, 'forbidden', 'conflict']);
+});
+
+test('a deletion is told in order, counts as an entry, and empties what nobody has heard yet', async () => {
+  const gateway = new Gateway();
+  const { chat, room } = await gateway.online({}, { head: [3, 'e1'], messages: [epoch('e1', 1), message(1), message(2), deleted(3, 1)] });
+  assert.equal(chat.state, 'online', 'a deletion may be the head');
+  const told = [];
+  for (const name of ['message', 'deleted']) room.on(name, (value) => told.push(value));
+  await gateway.say(message(4), deleted(5, 4));
+  assert.deepEqual(told.map(({ type, offset, target, text }) => [type, offset, target ?? text]), [
+    ['message', 1, undefined], ['message', 2, 'm2'], ['message', 4, 'm4'], ['deleted', 5, 4],
+  ]);
+  assert.deepEqual(Object.keys(told[0]).sort(), ['deleted', 'epoch', 'id', 'offset', 'room', 'ts', 'type']);
+  assert.equal(room.offset, 5);
+});
+
+test('what was deleted says nothing, also in a page that was read before and arrives after', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online({}, { head: [9, 'e1'], messages: [epoch('e1', 9), message(9)] });
+  const page = room.history({ before: 9, limit: 3 });
+  const [asked] = await gateway.heard('history');
+  await gateway.say(deleted(10, 7), { type: 'history', id: asked.id, room: 'lobby', messages: [message(6), message(7), deleted(8, 2)], first: 1, head: [9, 'e1'] });
+  const { messages } = await page;
+  assert.deepEqual(messages.map(({ type, text, epoch: of, deleted: gone }) => [type, text, of, gone]), [
+    ['message', 'm6', 'e1', undefined], ['message', undefined, 'e1', true], ['deleted', undefined, 'e1', undefined],
+  ]);
+  assert.ok(!JSON.stringify(messages).includes('m7') && messages[1].user === undefined);
+});
+
+test('a deletion that a rollback or another log made void takes nothing from what comes at its place', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online({}, { head: [2, 'e1'], messages: [epoch('e1', 1), message(1), message(2)] });
+  const texts = [];
+  room.on('message', ({ text }) => texts.push(text));
+  await gateway.say(message(3), deleted(4, 3), { type: 'fork', room: 'lobby', keep: [2, 'e1'] }, epoch('e2', 3), message(3, 'y.3', 'another'));
+  await gateway.say(deleted(4, 3), { type: 'reset', room: 'lobby', to: [0, ''] }, epoch('e3', 1), message(1, 'z.1', 'first'), message(2, 'z.2', 'second'), message(3, 'z.3', 'third'));
+  assert.deepEqual(texts, ['m1', 'm2', 'm3', 'another', 'first', 'second', 'third']);
+});
+
+test('a fresh token tells what it allows', async () => {
+  const gateway = new Gateway();
+  const { chat } = await gateway.online();
+  const told = [];
+  chat.on('scopes', (scopes) => told.push(scopes));
+  await gateway.say({ type: 'expiring', in_ms: 60_000 });
+  const [auth] = await gateway.heard('auth');
+  await gateway.say({ type: 'ok', id: auth.id, expires_at: '', scopes: ['chat:read', 'chat:moderate'] });
+  assert.deepEqual(told, [['chat:read', 'chat:moderate']]);
+  assert.deepEqual(chat.user.scopes, ['chat:read', 'chat:moderate']);
+});

@@ -94,6 +94,11 @@ export class Person {
     await until(`${this.name} sees “${text}”`, deadlineMs, async () => (await this.count(text)) > 0);
   }
 
+  /** The line of a message. */
+  item(text) {
+    return this.log.getByRole('listitem').filter({ hasText: text });
+  }
+
   /** Nothing waits and nothing failed. */
   async settled(deadlineMs = 15_000) {
     await until(`all that ${this.name} wrote was acknowledged`, deadlineMs, async () => (await this.log.locator('.pending, .failed').count()) === 0);

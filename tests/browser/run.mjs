@@ -337,6 +337,57 @@ try {
     for (const person of [alice, bob]) assert.deepEqual((await person.texts()).filter((text) => text.startsWith('burst ')), burst);
   });
 
+  await check('a moderator deletes by mouse and by keyboard, after a second press, and nothing of it is left on any screen', async () => {
+    await bob.say('my card is 4929 1234 5678 9012');
+    await bob.say('and its code is 123');
+    await bob.say('which I should not have said');
+    await alice.sees('which I should not have said');
+    await bob.settled();
+    const card = alice.item('my card is');
+    await card.hover();
+    await card.getByRole('button', { name: 'Delete' }).click();
+    await shot(alice, 'delete-sure');
+    await accessible(alice, 'the chat with a question about a message');
+    await card.getByRole('button', { name: 'Delete for everybody?' }).click();
+    for (const person of [alice, bob]) await until(`${person.name} sees it no more`, 5000, async () => !(await person.log.innerText()).includes('4929'));
+    // From the composer backwards the first button of the log is the newest message's, and the arrows lead on.
+    await alice.composer.focus();
+    for (let n = 0; n < 3 && !(await alice.page.evaluate(() => document.activeElement.matches('.delete'))); n += 1) await alice.page.keyboard.press('Shift+Tab');
+    assert.ok(await alice.item('which I should not have said').getByRole('button').evaluate((button) => button === document.activeElement));
+    await alice.page.keyboard.press('ArrowUp');
+    await alice.page.keyboard.press('Enter');
+    await alice.page.keyboard.press('Tab');
+    assert.equal(await alice.count('and its code is 123'), 1, 'who moves on has not answered');
+    await alice.page.keyboard.press('Shift+Tab');
+    await alice.page.keyboard.press('Enter');
+    await alice.page.keyboard.press('Enter');
+    for (const person of [alice, bob]) {
+      await until(`${person.name} sees it no more`, 5000, async () => !(await person.count('and its code is 123')));
+      assert.equal(await person.log.locator('.tombstone').count(), 2);
+    }
+    assert.ok(await alice.log.evaluate((log) => log === document.activeElement), 'the focus stays in the log');
+    await bob.page.reload();
+    await bob.is('online');
+    await bob.sees('which I should not have said');
+    assert.equal(await bob.log.locator('.tombstone').count(), 2);
+    assert.doesNotMatch(await bob.page.content(), /4929|its code is/);
+    await shot(alice, 'deleted');
+  });
+
+  await check('who may not moderate has no such button', async () => {
+    const dora = await arrive('Dora');
+    await dora.page.routeWebSocket(/\/ws\/chat/, (socket) => {
+      const server = socket.connectToServer();
+      server.onMessage((data) => socket.send(data.replace(',"chat:moderate"', '')));
+    });
+    await dora.open();
+    await dora.enter();
+    await dora.sees('which I should not have said');
+    await dora.item('which I should not have said').hover();
+    assert.equal(await dora.log.getByRole('button').count(), 0);
+    await dora.page.close();
+  });
+
   await check('what is too long is refused before it is sent, with the count', async () => {
     await alice.composer.fill('x'.repeat(2001));
     await alice.page.getByText('2,001 of 2,000 characters').waitFor();

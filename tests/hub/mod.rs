@@ -8,4 +8,5 @@ mod names;
 mod pages;
 mod people;
 mod probe;
+mod redactions;
 mod slow;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     domain::{
@@ -31,6 +31,11 @@ pub(super) struct Probe {
     pub(super) is_down: AtomicBool,
     /// The next answer to an append is lost on its way.
     pub(super) hangs: AtomicBool,
+    /// The next append is placed without what it redacts.
+    pub(super) leaves_content: AtomicBool,
+    /// The next page is read at once and given when [`Probe::give`] says so.
+    pub(super) keeps_page: AtomicBool,
+    given: Notify,
 }
 
 impl Probe {
@@ -40,6 +45,9 @@ impl Probe {
             reads: AtomicU32::new(0),
             is_down: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
+            leaves_content: AtomicBool::new(false),
+            keeps_page: AtomicBool::new(false),
+            given: Notify::new(),
         })
     }
 
@@ -53,6 +61,18 @@ impl Probe {
 
     pub(super) fn comes_back(&self) {
         self.is_down.store(false, Ordering::Relaxed);
+    }
+
+    /// Gives the page that was kept.
+    pub(super) fn give(&self) {
+        self.given.notify_one();
+    }
+
+    async fn held(&self, page: Result<Page, Unavailable>) -> Result<Page, Unavailable> {
+        if self.keeps_page.swap(false, Ordering::Relaxed) {
+            self.given.notified().await;
+        }
+        page
     }
 
     /// Counts a read, which takes a moment, and fails when the log is down.
@@ -75,6 +95,10 @@ impl RoomLog for Probe {
         what: Append<'a>,
     ) -> Fut<'a, Result<Placed, AppendError>> {
         Box::pin(async move {
+            let redacts = what
+                .redacts
+                .filter(|_| !self.leaves_content.swap(false, Ordering::Relaxed));
+            let what = Append { redacts, ..what };
             let answer = self.inner.append(room, what).await;
             if self.hangs.swap(false, Ordering::Relaxed) {
                 std::future::pending::<()>().await;
@@ -91,7 +115,7 @@ impl RoomLog for Probe {
     ) -> Fut<'a, Result<Page, Unavailable>> {
         Box::pin(async move {
             self.read_gate().await?;
-            self.inner.read(room, after, limit).await
+            self.held(self.inner.read(room, after, limit).await).await
         })
     }
 
@@ -103,7 +127,8 @@ impl RoomLog for Probe {
     ) -> Fut<'a, Result<Page, Unavailable>> {
         Box::pin(async move {
             self.read_gate().await?;
-            self.inner.before(room, offset, limit).await
+            self.held(self.inner.before(room, offset, limit).await)
+                .await
         })
     }
 

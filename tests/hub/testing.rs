@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    auth::grants::{JoinGrant, PublishGrant, ReadGrant, SendGrant},
+    auth::grants::{JoinGrant, ModerateGrant, PublishGrant, ReadGrant, SendGrant},
     domain::{
         ids::UserId,
         nickname::{NameBounds, NameRules, NameSource, Nickname},
@@ -28,6 +28,10 @@ pub(super) fn send_grant(room: &RoomId, user: UserId) -> SendGrant {
 
 pub(super) fn publish_grant(room: &RoomId, user: UserId) -> PublishGrant {
     PublishGrant::of(room, user)
+}
+
+pub(super) fn moderate_grant(room: &RoomId, user: UserId) -> ModerateGrant {
+    ModerateGrant::of(room, user)
 }
 
 pub(super) fn read_grant(room: &RoomId, user: UserId) -> impl Fn() -> ReadGrant + use<> {

@@ -837,3 +837,132 @@ async fn strangers_cannot_make_the_metrics_grow() {
     let more: Vec<_> = series().difference(&after_one).cloned().collect();
     assert!(more.is_empty(), "H15: {more:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_the_log_says_where_it_is_and_what_is_missing() {
+    let gateway = TestGateway::with(|config| {
+        config.log.retention_count = 5;
+        config.limits.history_burst = 100.try_into().expect("not 0");
+    })
+    .await;
+    let token = gateway.provider.token("reader");
+    let empty = gateway.api("GET", ROOM, &token, None).await.json();
+    assert_eq!(
+        empty,
+        json!({ "room": "lobby", "messages": [], "first": 1, "head": [0, ""] })
+    );
+    let mut alice = gateway.member("Alice").await;
+    alice.join("lobby").await;
+    let mut ack = json!(null);
+    for n in 1..=8 {
+        ack = alice.say("lobby", &format!("m{n}")).await;
+    }
+    let epoch = ack["epoch"].as_str().expect("an epoch");
+    let last = |offset: u64| format!("?after={offset}-{epoch}");
+    let at = |offset: u64| json!([offset, epoch]);
+    let gap = |from: u64| json!({ "gap": { "from": from, "to": at(3) } });
+    for (query, offsets, told) in [
+        (String::new(), vec![4, 5, 6, 7, 8], json!({})),
+        ("?limit=2".to_owned(), vec![7, 8], json!({})),
+        ("?before=6".to_owned(), vec![4, 5], json!({})),
+        ("?before=7&limit=1".to_owned(), vec![6], json!({})),
+        ("?before=3".to_owned(), vec![], json!({})),
+        (last(6), vec![7, 8], json!({})),
+        (last(6) + "&limit=1", vec![7], json!({})),
+        (last(8), vec![], json!({})),
+        ("?after=6".to_owned(), vec![7, 8], json!({})),
+        ("?after=0&limit=2".to_owned(), vec![4, 5], gap(1)),
+        (last(1), vec![4, 5, 6, 7, 8], gap(2)),
+        (last(99), vec![], json!({ "fork": { "keep": at(8) } })),
+        (
+            "?after=2-dead&limit=2".to_owned(),
+            vec![7, 8],
+            json!({ "reset": { "to": at(6) } }),
+        ),
+    ] {
+        let mut page = gateway
+            .api("GET", &format!("{ROOM}{query}"), &token, None)
+            .await
+            .json();
+        let page = page.as_object_mut().expect("an object");
+        let messages = page.remove("messages").expect("messages");
+        let found: Vec<_> = messages
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["offset"].as_u64().expect("no epoch frame is due"))
+            .collect();
+        assert_eq!(found, offsets, "{query}");
+        let mut expected = json!({ "room": "lobby", "first": 4, "head": at(8) });
+        let expected = expected.as_object_mut().expect("an object");
+        expected.extend(told.as_object().expect("an object").clone());
+        assert_eq!(page, expected, "{query}");
+    }
+    for bad in [
+        "?after=1&before=9",
+        "?after=x",
+        "?after=1-XYZ",
+        "?limit=0",
+        "?since=1",
+        "?limit=1&limit=1",
+    ] {
+        let answer = gateway
+            .api("GET", &format!("{ROOM}{bad}"), &token, None)
+            .await;
+        assert_eq!(answer.refusal(), (400, "bad_request".to_owned()), "{bad}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_has_not_changed_is_not_sent_again_and_a_deletion_changes_it() {
+    let gateway =
+        TestGateway::with(|config| config.limits.history_burst = 100.try_into().expect("not 0"))
+            .await;
+    let token = gateway
+        .provider
+        .token_with("mod", &json!({ "scope": "chat chat:moderate" }));
+    let mut alice = gateway.member("Alice").await;
+    alice.join("lobby").await;
+    for n in 1..=4 {
+        alice.say("lobby", &format!("m{n}")).await;
+    }
+    let page = format!("{ROOM}?before=3");
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    let asked = async |etag: Option<&str>| {
+        let line = etag.map_or_else(String::new, |etag| format!("if-none-match: {etag}\r\n"));
+        get(&gateway, &page, &format!("{bearer}{line}")).await
+    };
+    let first = asked(None).await;
+    assert_eq!(first.header("content-type"), Some("application/json"));
+    let etag = first.header("etag").expect("a validator").to_owned();
+    for known in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}")] {
+        let again = asked(Some(&known)).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{known}");
+        assert_eq!(again.header("etag"), Some(etag.as_str()));
+        assert_eq!(
+            again.header("cache-control"),
+            Some("no-store"),
+            "what is deleted must not live on in a cache"
+        );
+    }
+    assert_eq!(asked(Some("\"x\"")).await.status, 200);
+    assert_eq!(
+        get(&gateway, &page, &format!("if-none-match: {etag}\r\n"))
+            .await
+            .status,
+        401,
+        "the right goes first"
+    );
+    let gone = gateway
+        .api("DELETE", &format!("{ROOM}/2"), &token, None)
+        .await;
+    assert_eq!(gone.status, 200);
+    let changed = asked(Some(&etag)).await;
+    assert_eq!(changed.status, 200);
+    assert_eq!(changed.json()["messages"][1]["deleted"], true);
+    let etag = changed.header("etag").expect("a validator").to_owned();
+    assert_eq!(asked(Some(&etag)).await.status, 304);
+    alice.say("lobby", "next").await;
+    let moved = asked(Some(&etag)).await;
+    assert_eq!((moved.status, &moved.json()["head"][0]), (200, &json!(6)));
+}

@@ -19,6 +19,7 @@ mod frames;
 mod http_api;
 mod identity_provider;
 mod input_safety;
+mod moderation;
 mod operations;
 mod ordering;
 mod presence;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        envelope::{self, Message},
+        envelope::{self, Deletion, Envelope, Message},
         ids::{MessageId, UserId},
         position::{Epoch, Position},
     },
@@ -74,7 +74,7 @@ pub struct Trailer {
 const VISIT: &str = "{\"visit\":";
 const TRAILER: &str = "{\"head\":";
 
-/// What an envelope says: a message, or the bytes of something that this version does not know.
+/// What an envelope says: a message, a deletion, or the bytes of something that this version does not know.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -84,6 +84,10 @@ struct Said {
     verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletes: Option<(u64, Epoch)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +109,10 @@ struct EntryLine {
     verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletes: Option<(u64, Epoch)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,11 +195,14 @@ pub fn read(line: &str) -> Result<Row, NotALine> {
     }
 }
 
-/// What an envelope says, if it is a message of `user`.
-pub(super) fn message<'a>(user: &str, envelope: &'a [u8]) -> Option<Message<'a>> {
-    envelope::decode_message(envelope)
-        .ok()
-        .filter(|message| message.user.as_str() == user)
+/// What an envelope says, if this version knows it and it is by `user`.
+pub(super) fn known<'a>(user: &str, envelope: &'a [u8]) -> Option<Envelope<'a>> {
+    let known = envelope::decode(envelope).ok()?;
+    let by = match &known {
+        Envelope::Message(message) => message.user,
+        Envelope::Deletion(deletion) => deletion.user,
+    };
+    (by.as_str() == user).then_some(known)
 }
 
 fn json(line: &impl Serialize) -> String {
@@ -236,6 +247,8 @@ fn entry_line(entry: &EntryRow) -> EntryLine {
         nick: shown.nick,
         verified: shown.verified,
         text: shown.text,
+        deletes: shown.deletes,
+        reason: shown.reason,
         kind: shown.kind,
         envelope: shown.envelope,
         deleted: entry.is_deleted().then_some(true),
@@ -249,11 +262,16 @@ fn entry_line(entry: &EntryRow) -> EntryLine {
 /// A kind of entry that gets fields of its own is decoded here and encoded in [`unsaid`]. What is not known keeps its bytes, so
 /// that the line can be verified by whoever does not know it either.
 fn said(user: &str, envelope: &[u8]) -> Said {
-    match message(user, envelope) {
-        Some(message) => Said {
+    match known(user, envelope) {
+        Some(Envelope::Message(message)) => Said {
             nick: Some(message.nick.to_owned()),
             verified: Some(message.verified),
             text: Some(message.text.to_owned()),
+            ..Said::default()
+        },
+        Some(Envelope::Deletion(deletion)) => Said {
+            deletes: Some((deletion.target.offset, deletion.target.epoch)),
+            reason: deletion.reason.map(str::to_owned),
             ..Said::default()
         },
         None => Said {
@@ -281,6 +299,21 @@ fn unsaid(user: &str, said: &Said) -> Result<Vec<u8>, NotALine> {
         .map(Vec::from)
         .map_err(|_| NotALine),
         Said {
+            deletes: Some((offset, epoch)),
+            reason,
+            ..
+        } => Deletion {
+            target: Position {
+                offset: *offset,
+                epoch: *epoch,
+            },
+            user: UserId::parse(user).map_err(|_| NotALine)?,
+            reason: reason.as_deref(),
+        }
+        .encode()
+        .map(Vec::from)
+        .map_err(|_| NotALine),
+        Said {
             envelope: Some(envelope),
             ..
         } => bytes(envelope),
@@ -293,6 +326,8 @@ fn entry_of(line: EntryLine) -> Result<EntryRow, NotALine> {
         nick: line.nick,
         verified: line.verified,
         text: line.text,
+        deletes: line.deletes,
+        reason: line.reason,
         kind: line.kind,
         envelope: line.envelope,
     };

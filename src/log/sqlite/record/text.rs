@@ -4,7 +4,10 @@
 use std::io::{self, Write};
 
 use crate::{
-    domain::{envelope, position::Epoch},
+    domain::{
+        envelope::{self, Envelope, Message},
+        position::Epoch,
+    },
     log::sqlite::record::{
         export::Paper,
         line::{self, Header, Trailer},
@@ -45,15 +48,33 @@ impl<W: Write> Text<W> {
 
     fn said(&mut self, user: &str, kept: &Salted, note: &str) -> io::Result<()> {
         let shown = safe(user);
-        let Some(message) = line::message(user, &kept.envelope) else {
-            let kind = envelope::kind(&kept.envelope)
-                .map_or_else(String::new, |kind| format!(" of kind {kind}"));
-            let bytes = kept.envelope.len();
-            return writeln!(
-                self.out,
-                "({shown}){note}: an entry{kind} that this version does not know, {bytes} bytes"
-            );
-        };
+        match line::known(user, &kept.envelope) {
+            Some(Envelope::Message(message)) => self.message(&shown, &message, note),
+            Some(Envelope::Deletion(deletion)) => {
+                let reason = deletion
+                    .reason
+                    .map_or_else(String::new, |reason| format!(": {}", safe(reason)));
+                let target = deletion.target.offset;
+                writeln!(self.out, "({shown}){note} deleted #{target}{reason}")
+            }
+            None => {
+                let kind = envelope::kind(&kept.envelope)
+                    .map_or_else(String::new, |kind| format!(" of kind {kind}"));
+                let bytes = kept.envelope.len();
+                writeln!(
+                    self.out,
+                    "({shown}){note}: an entry{kind} that this version does not know, {bytes} bytes"
+                )
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        shown: &impl std::fmt::Display,
+        message: &Message<'_>,
+        note: &str,
+    ) -> io::Result<()> {
         let mut lines = message.text.split('\n');
         let first = safe(lines.next().unwrap_or_default());
         writeln!(self.out, "{} ({shown}){note}: {first}", safe(message.nick))?;
