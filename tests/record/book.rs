@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 use wardroom::{
     domain::{
-        envelope::Message,
+        envelope::{Deletion, Message},
         ids::{MessageId, Producer, ProducerId, UserId},
         position::{Epoch, Position},
         room_name::RoomId,
@@ -98,6 +98,29 @@ impl Book {
         book.hide(4);
         book.forget("carol");
         book
+    }
+
+    /// And a moderator took something back.
+    pub(crate) fn moderated() -> Self {
+        let mut book = Self::eventful();
+        book.takes_back("dora", 1, Some("off topic"));
+        book.takes_back("dora", 6, None);
+        book.delete(1);
+        book.hide(6);
+        book
+    }
+
+    /// An entry that takes back another.
+    pub(crate) fn takes_back(&mut self, who: &str, offset: u64, reason: Option<&str>) {
+        let deletion = Deletion {
+            target: Position {
+                offset,
+                epoch: Epoch::new(0x5f3a),
+            },
+            user: user(who),
+            reason,
+        };
+        self.append(who, &deletion.encode().expect("short"));
     }
 
     pub(crate) fn path(&self) -> &Path {

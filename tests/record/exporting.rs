@@ -118,6 +118,30 @@ fn what_went_is_gone_and_what_a_legal_hold_keeps_is_told_apart() {
 }
 
 #[test]
+fn who_took_what_back_and_why_is_in_the_record() {
+    let book = Book::moderated();
+    let file = book.export(None, None);
+    let rows = rows(&file);
+    let [one, two] = &rows[rows.len() - 2..] else {
+        panic!("two deletions");
+    };
+    assert_eq!(one["user"], user("dora").as_str());
+    assert_eq!(one["deletes"], json!([1, "5f3a"]));
+    assert_eq!(one["reason"], "off topic");
+    assert_eq!(two["deletes"], json!([6, "5f3a"]));
+    assert_eq!(two.get("reason"), None);
+    assert_eq!(check(&file).expect("it verifies").counts.deleted, 4);
+    let dora = user("dora");
+    let text = book.text();
+    for line in [
+        format!("  #7 ({dora}) deleted #1: off topic\n"),
+        format!("  #8 ({dora}) deleted #6\n"),
+    ] {
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
+
+#[test]
 fn a_message_that_names_another_author_than_its_entry_keeps_its_bytes() {
     let mut book = Book::new("lobby");
     let message = wardroom::domain::envelope::Message {

@@ -23,12 +23,13 @@ test('the program in docs/record.md verifies an exported record', () => {
   const { status, stdout, stderr } = verify(golden);
   assert.equal(status, 0, stderr);
   const { head_hash: head } = JSON.parse(golden.trimEnd().split('\n').at(-1));
-  assert.equal(stdout, `lobby: offsets 1 to 6, head hash ${head}\n`);
+  assert.equal(stdout, `lobby: offsets 1 to 8, head hash ${head}\n`);
 });
 
 test('it finds what was changed', () => {
   for (const [was, is] of [
-    ['"Hello"', '"Hallo"'],
+    ['"reason":"off topic"', '"reason":"on topic"'],
+    ['"deletes":[1,', '"deletes":[2,'],
     ['"nick":"Robert"', '"nick":"Rupert"'],
     ['12:00:05.005Z', '12:00:05.006Z'],
     ['"to be withheld"', '"to be with-held"'],
