@@ -2,6 +2,7 @@
 //! `tokio::time::Instant`, which stands still when a test pauses time.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,13 +11,20 @@ use std::{
 };
 
 /// Where the time of day comes from. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Clock(Source);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Source {
     System,
     Manual(Arc<AtomicU64>),
+    Told(Arc<dyn Fn() -> u64 + Send + Sync>),
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({} ms)", self.unix_ms())
+    }
 }
 
 impl Clock {
@@ -28,6 +36,11 @@ impl Clock {
     /// A clock that only moves when told to, for tests.
     pub fn manual(unix_ms: u64) -> Self {
         Self(Source::Manual(Arc::new(AtomicU64::new(unix_ms))))
+    }
+
+    /// A clock that is asked of this, for tests: one that breaks shows whose break it is.
+    pub fn told_by(unix_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Source::Told(Arc::new(unix_ms)))
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z. A machine that believes to live before that is treated as if it were 1970.
@@ -43,6 +56,7 @@ impl Clock {
                     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
                 }),
             Source::Manual(ms) => ms.load(Ordering::Relaxed),
+            Source::Told(by) => by(),
         }
     }
 

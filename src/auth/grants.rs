@@ -34,6 +34,17 @@ pub struct PublishGrant(Grant);
 #[derive(Debug)]
 pub struct ModerateGrant(Grant);
 
+/// May do what concerns no room alone: erase a person.
+#[derive(Debug)]
+pub struct AdminGrant(UserId);
+
+impl AdminGrant {
+    /// Who may.
+    pub fn user(&self) -> UserId {
+        self.0
+    }
+}
+
 #[derive(Debug)]
 struct Grant {
     room: RoomId,
@@ -165,6 +176,15 @@ impl Identity {
     pub fn may_publish(&self, room: &RoomId) -> Result<PublishGrant, Forbidden> {
         self.grant(Scope::Publish, Rooms::opened_by_claim, room)
             .map(PublishGrant)
+    }
+
+    /// `chat:admin`, which no room limits.
+    pub fn may_administer(&self) -> Result<AdminGrant, Forbidden> {
+        if self.scopes().has(Scope::Admin) {
+            Ok(AdminGrant(self.user()))
+        } else {
+            Err(Forbidden)
+        }
     }
 
     /// `chat:moderate`, in a room that the token itself names, whether or not it may be read: no default makes a moderator.

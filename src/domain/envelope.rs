@@ -89,7 +89,7 @@ pub fn kind(raw: &[u8]) -> Option<u8> {
     }
 }
 
-/// Writes a deletion.
+/// Writes a deletion. Fails never: all of it is bounded.
 pub fn encode_deletion(target: Position, user: UserId, reason: Option<&Reason>) -> Bytes {
     Deletion {
         target,
@@ -97,11 +97,12 @@ pub fn encode_deletion(target: Position, user: UserId, reason: Option<&Reason>) 
         reason: reason.map(Reason::as_str),
     }
     .encode()
-    .expect("a user id has 22 bytes")
+    .expect("a user's id has 22 bytes")
 }
 
 impl Deletion<'_> {
-    /// Offset and epoch of the target, who, and the reason as the rest; none when nothing is left.
+    /// The bytes that [`decode`] reads: offset and epoch of the target, who, and the reason as the rest; none when nothing is
+    /// left.
     pub fn encode(&self) -> Result<Bytes, EnvelopeError> {
         let reason = self.reason.unwrap_or_default();
         let mut out = BytesMut::with_capacity(48 + reason.len());
@@ -112,6 +113,16 @@ impl Deletion<'_> {
         put_str(&mut out, self.user.as_str())?;
         out.put_slice(reason.as_bytes());
         Ok(out.freeze())
+    }
+}
+
+impl Envelope<'_> {
+    /// Who wrote or did it.
+    pub fn user(&self) -> UserId {
+        match self {
+            Self::Message(message) => message.user,
+            Self::Deletion(deletion) => deletion.user,
+        }
     }
 }
 

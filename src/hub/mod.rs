@@ -4,6 +4,7 @@
 mod agenda;
 mod backfill;
 mod entrance;
+pub mod erase;
 mod fan_out;
 pub mod history;
 pub mod join;

@@ -15,7 +15,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    api::{members, message, messages, security_txt, tickets},
+    api::{members, message, messages, security_txt, tickets, users},
     cors, dev, page,
     problem::Problem,
     request,
@@ -37,6 +37,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
             delete(message::redact),
         )
         .route("/api/v1/rooms/{room}/members", get(members::list))
+        .route("/api/v1/users/{user}/messages", delete(users::erase))
         .route("/api/v1/page.json", get(page::settings))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(cors::layer(Arc::clone(&shared.admission)));

@@ -176,6 +176,26 @@ mod tests {
         String::from_utf8(bytes).expect("UTF-8")
     }
 
+    #[test]
+    fn o5_a_panic_says_where_and_withholds_what_it_was_given() {
+        let log = written(LogFormat::Json, LogLevel::Trace, || {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(super::report_panic));
+            let secret = "hunter2hunter2";
+            std::panic::catch_unwind(|| assert!(secret.is_empty(), "{secret}")).ok();
+            std::panic::catch_unwind(|| assert!(secret.is_empty(), "a constant")).ok();
+            std::panic::set_hook(before);
+        });
+        assert!(!log.contains("hunter2"), "{log}");
+        let said: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(said[0]["said"], "(withheld)");
+        assert_eq!(said[1]["said"], "a constant");
+        assert!(log.contains("logging.rs:"), "{log}");
+    }
+
     const FORGED: &str =
         "x\"}\r\n{\"level\":\"ERROR\",\"message\":\"forged\"}\u{2028}\u{1b}[2J\u{202e}\u{9b}";
 

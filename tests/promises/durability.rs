@@ -501,11 +501,7 @@ async fn a_second_node_on_the_same_file_is_refused() {
         &[],
     ));
     assert_eq!(second.ended().await, Some(1));
-    assert!(
-        second.written().contains("is in use by another process"),
-        "{}",
-        second.written()
-    );
+    said(&second, "is in use by another process").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -525,11 +521,7 @@ async fn a_file_of_a_later_version_or_of_somebody_else_is_left_alone() {
             &[],
         ));
         assert_eq!(process.ended().await, Some(78));
-        assert!(
-            process.written().contains(why),
-            "{why}: {}",
-            process.written()
-        );
+        said(&process, why).await;
         assert_eq!(bytes(&file), before, "nothing was written");
     };
     set("user_version", 999);
@@ -537,6 +529,15 @@ async fn a_file_of_a_later_version_or_of_somebody_else_is_left_alone() {
     set("user_version", 1);
     set("application_id", 7);
     refused("is not a log of wardroom").await;
+}
+
+/// What the process wrote reaches us a moment after its end.
+async fn said(process: &Process, what: &str) {
+    eventually("it is said", async || {
+        let written = process.written();
+        written.contains(what).then_some(()).ok_or(written)
+    })
+    .await;
 }
 
 fn bytes(file: &Path) -> Vec<u8> {
@@ -577,9 +578,52 @@ async fn a_damaged_file_ends_with_70_and_says_how_to_recover() {
         &[],
     ));
     assert_eq!(process.ended().await, Some(70), "{}", process.written());
-    assert!(
-        process.written().contains(".recover"),
-        "{}",
-        process.written()
+    said(&process, ".recover").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_person_s_words_are_gone_for_whoever_reads_from_then_on() {
+    let gateway = TestGateway::start().await;
+    let mut alice = gateway.member("Alice").await;
+    let mut bob = gateway.member("Bob").await;
+    for client in [&mut alice, &mut bob] {
+        client.join(ROOM).await;
+    }
+    alice.say(ROOM, "forget this").await;
+    bob.say(ROOM, "keep this").await;
+    let user = word(&alice.welcome["user"]["id"]);
+    let path = format!("/api/v1/users/{user}/messages");
+    let refused = gateway
+        .api("DELETE", &path, &gateway.provider.token("Bob"), None)
+        .await;
+    assert_eq!(refused.refusal(), (403, "forbidden".to_owned()));
+    let admin = gateway
+        .provider
+        .token_with("Root", &json!({ "scope": "chat:admin" }));
+    let done = gateway.api("DELETE", &path, &admin, None).await;
+    assert_eq!(done.status, 200);
+    assert_eq!(
+        done.json(),
+        json!({ "messages": 1, "rooms": [ROOM], "held": [] })
     );
+    let mut carol = gateway.member("Carol").await;
+    let joined = carol
+        .join_with(json!({ "room": ROOM, "history": 10 }))
+        .await;
+    let said: Vec<(&Value, &Value)> = joined["messages"]
+        .as_array()
+        .expect("frames")
+        .iter()
+        .filter(|frame| frame["type"] == "message")
+        .map(|frame| (&frame["text"], &frame["deleted"]))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (&Value::Null, &json!(true)),
+            (&json!("keep this"), &Value::Null)
+        ]
+    );
+    let again = gateway.api("DELETE", &path, &admin, None).await;
+    assert_eq!(again.json()["messages"], 0);
 }

@@ -30,3 +30,4 @@ mod recovery;
 mod secrecy;
 mod slow_consumers;
 mod tls;
+mod tls_records;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, gateway::TestGateway, http::Answer};
+use crate::support::{client::Client, gateway::TestGateway, http::Answer, program::Site};
 
 const SECRET: &str = "4929 1234 5678 9012";
 
@@ -322,4 +322,43 @@ async fn deleting_has_a_rate_in_frames_and_over_http() {
     assert!(codes[3..].contains(&"rate_limited".to_owned()), "{codes:?}");
     assert_eq!(statuses[..3], [200, 200, 200]);
     assert!(statuses[3..].contains(&429), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_outlives_the_process_and_leaves_nothing_on_the_disk() {
+    let site = Site::new();
+    let claims = json!({ "scope": "chat chat:moderate" });
+    let token = site.provider.token_with("mod", &claims);
+    let mut node = site.serve("").await;
+    let mut alice = node.door.client().bearer(&token).open().await;
+    let ack = talk(&mut alice).await;
+    let epoch = ack["epoch"].as_str().expect("an epoch");
+    let delete = format!("/api/v1/rooms/lobby/messages/2?epoch={epoch}");
+    let first = node.door.api("DELETE", &delete, &token, None).await;
+    assert_eq!(first.status, 200);
+    node.process.signal("TERM");
+    assert_eq!(node.process.ended().await, Some(0));
+    for file in std::fs::read_dir(site.path("data")).expect("the log's folder") {
+        let path = file.expect("a file").path();
+        let raw = std::fs::read(&path).expect("readable");
+        let found = raw
+            .windows(SECRET.len())
+            .any(|some| some == SECRET.as_bytes());
+        assert!(!found, "{}", path.display());
+    }
+
+    let node = site.serve("").await;
+    let mut late = node.door.client().bearer(&token).open().await;
+    assert_emptied(&late.join("lobby").await["messages"], &ack);
+    let now = late.say("lobby", "a run later").await;
+    assert_ne!(
+        now["epoch"], ack["epoch"],
+        "each run is an epoch of its own"
+    );
+    let again = node.door.api("DELETE", &delete, &token, None).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    let epoch = now["epoch"].as_str().expect("an epoch");
+    let other = format!("/api/v1/rooms/lobby/messages/1?epoch={epoch}");
+    let refused = node.door.api("DELETE", &other, &token, None).await;
+    assert_eq!(refused.refusal(), (409, "conflict".to_owned()));
 }

@@ -1,14 +1,18 @@
 //! P13: the program as its operator meets it: started, asked, stopped, and wrong.
 
-use std::{os::unix::fs::PermissionsExt, time::Duration};
+use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wardroom::clock::Clock;
 
 use crate::support::{
     eventually,
-    gateway::{Door, write_secret},
+    gateway::{Door, TestGateway, write_secret},
     http::Answer,
     program::{Process, Site, door, program},
+    quiet::Quiet,
     within,
 };
 
@@ -400,4 +404,210 @@ async fn dev_lets_two_people_talk_and_nobody_from_elsewhere() {
     .output()
     .expect("it runs");
     assert_eq!(abroad.status.code(), Some(78), "O21 a public address");
+}
+
+/// Asks for the same thing so many times on one connection, and reads all the answers.
+async fn ask_often(door: &Door, times: usize) {
+    let io = door.tls().await;
+    let (mut ear, mut mouth) = tokio::io::split(io);
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(times);
+    let reading = async {
+        let mut seen = 0;
+        let mut some = vec![0; 65_536];
+        let mut rest = Vec::new();
+        while seen < times {
+            let came = ear.read(&mut some).await.expect("an answer");
+            assert_ne!(came, 0, "the connection ended after {seen}");
+            rest.extend_from_slice(&some[..came]);
+            let text = String::from_utf8_lossy(&rest).into_owned();
+            let found = text.matches("HTTP/1.1 200").count();
+            seen += found;
+            let keep = text.rfind("HTTP/1.1 200").map_or(0, |at| at + 1);
+            rest.drain(..keep.min(rest.len()));
+        }
+    };
+    let writing = async {
+        mouth.write_all(&request).await.expect("sent");
+        mouth.flush().await.expect("sent");
+    };
+    tokio::join!(reading, writing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_makes_nobody_wait_and_counts_what_it_lost() {
+    let site = Site::new();
+    let mut node = site
+        .serve(
+            "[telemetry]\nlog_level = \"trace\"\n[drain]\ndelay_s = 0\nspread_s = 0\n\
+             [limits]\nrequests_per_ip_per_s = 10000\nrequests_per_ip_burst = 100000\n\
+             messages_burst = 1000\nmessages_per_user_burst = 1000\n",
+        )
+        .await;
+    let enter = |name: &'static str| {
+        let token = site.provider.token(name);
+        let dial = node.door.client().bearer(&token);
+        dial.query(&format!("nick={name}&room=lobby"))
+    };
+    let (mut alice, mut bob) = (enter("Alice").open().await, enter("Bob").open().await);
+    node.process.stop_listening();
+    let dropped = async || {
+        let metrics = node.door.admin_get("/metrics").await;
+        let text = String::from_utf8(metrics.body).expect("UTF-8");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("wardroom_telemetry_lines_dropped_total "));
+        line.and_then(|raw| raw.parse::<f64>().ok())
+            .expect("a count")
+    };
+    let mut said = 0;
+    let mut lost = 0.0;
+    for _ in 0..40 {
+        ask_often(&node.door, 500).await;
+        said += 1;
+        let ack = alice.say("lobby", "nobody reads the log").await;
+        assert_eq!(
+            (&ack["offset"], &bob.hear().await["offset"]),
+            (&json!(said), &json!(said)),
+            "O8"
+        );
+        lost = dropped().await;
+        if lost > 0.0 {
+            break;
+        }
+    }
+    assert!(lost > 0.0, "O8: the loss is counted");
+    for _ in 0..20 {
+        said += 1;
+        let ack = alice.say("lobby", "and still").await;
+        assert_eq!(
+            (&ack["offset"], &bob.hear().await["offset"]),
+            (&json!(said), &json!(said)),
+            "O8"
+        );
+    }
+    ask_often(&node.door, 100).await;
+    assert!(dropped().await > lost, "O8: every loss is counted");
+    node.process.signal("TERM");
+    assert_eq!(
+        alice.closed().await,
+        Some((1012, "restart".to_owned())),
+        "O8"
+    );
+    assert_eq!(
+        node.process.ended().await,
+        Some(0),
+        "O8: nor does the end wait for a reader"
+    );
+}
+
+/// A clock that breaks once, in the hands of whom it is told.
+#[derive(Default)]
+struct Trap {
+    readers: Mutex<Vec<Option<tokio::task::Id>>>,
+    armed: Mutex<Option<tokio::task::Id>>,
+}
+
+impl Trap {
+    fn clock(self: &Arc<Self>) -> Clock {
+        let trap = Arc::clone(self);
+        let real = Clock::system();
+        Clock::told_by(move || {
+            let reader = tokio::task::try_id();
+            trap.readers.lock().push(reader);
+            let caught = trap.armed.lock().take_if(|armed| Some(*armed) == reader);
+            assert!(caught.is_none(), "on purpose");
+            real.unix_ms()
+        })
+    }
+
+    /// The tasks that read it while something was done.
+    async fn readers(&self, act: impl Future<Output = ()>) -> Vec<tokio::task::Id> {
+        self.readers.lock().clear();
+        act.await;
+        let mut readers: Vec<_> = self.readers.lock().drain(..).flatten().collect();
+        readers.dedup();
+        readers
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_ends_one_session_or_one_room_and_nothing_else() {
+    let trap = Arc::new(Trap::default());
+    let gateway = TestGateway::on_clock(trap.clock(), |_| {}).await;
+    let mut quiet = Quiet::watch(&gateway).await;
+    let mut mallory = gateway.member("Mallory").await;
+    let mut alice = gateway.member("Alice").await;
+    mallory.join("hall").await;
+    alice.join("hall").await;
+    let auth = json!({ "type": "auth", "id": "a", "token": gateway.provider.token("Mallory") });
+    let of_the_session = trap
+        .readers(async {
+            mallory.send(auth.clone()).await;
+            mallory.expect("ok").await;
+        })
+        .await;
+    assert_eq!(of_the_session.len(), 1, "one task reads a token");
+    quiet
+        .during(async {
+            *trap.armed.lock() = Some(of_the_session[0]);
+            mallory.send(auth).await;
+            let close = mallory.closed().await;
+            assert_eq!(close, Some((1011, "internal".to_owned())), "O12: a session");
+        })
+        .await;
+    alice.say("hall", "only one is gone").await;
+
+    let mut bob = gateway.member("Bob").await;
+    bob.join("hall").await;
+    let auth = json!({ "type": "auth", "id": "a", "token": gateway.provider.token("Bob") });
+    let of_bob = trap
+        .readers(async {
+            bob.send(auth).await;
+            bob.expect("ok").await;
+        })
+        .await;
+    bob.say("hall", "who delivers this?").await;
+    let hub = eventually("a task of the hub delivers", async || {
+        let readers = trap.readers.lock();
+        let mut others = readers
+            .iter()
+            .flatten()
+            .filter(|task| !of_bob.contains(task));
+        others.next().copied().ok_or_else(|| format!("{readers:?}"))
+    })
+    .await;
+    let head = bob.say("hall", "the last before").await;
+    *trap.armed.lock() = Some(hub);
+    bob.send(json!({ "type": "send", "id": "b", "room": "hall", "text": "it breaks" }))
+        .await;
+    for member in [&mut alice, &mut bob] {
+        let close = member.closed().await;
+        assert_eq!(close, Some((1011, "internal".to_owned())), "O12: a room");
+    }
+    let acked = bob
+        .skipped()
+        .iter()
+        .any(|frame| frame["type"] == "ack" && frame["id"] == "b");
+    let mut alice = gateway.member("Alice").await;
+    let joined = alice
+        .join_with(json!({ "room": "hall", "since": [[head["offset"], head["epoch"]]] }))
+        .await;
+    let missed: Vec<_> = joined["messages"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|frame| frame["type"] == "message")
+        .map(|frame| frame["text"].as_str().expect("a text"))
+        .collect();
+    if acked {
+        assert_eq!(
+            missed,
+            ["it breaks"],
+            "O12: the room is made anew from the log"
+        );
+    }
+    alice.say("hall", "and goes on").await;
+    quiet.settled().await;
+    let closed = gateway.metric("wardroom_sessions_closed_total{code=\"1011\",by=\"server\"}");
+    assert_eq!(closed, 3.0, "O12");
 }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::{
 use crate::support::{
     client::Client,
     eventually,
-    gateway::{Dial, Door, ORIGIN},
+    gateway::{Dial, Door, ORIGIN, write_secret},
     http::Answer,
     identity::Provider,
     program::{Node, Site},
@@ -382,4 +382,90 @@ async fn nobody_forges_a_line_of_the_log() {
     let log = log_of(&node).await;
     every_line_is_ours(&log);
     assert!(log.lines().count() > 10, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_of_the_operator_is_shown_by_any_command_or_to_other_processes() {
+    const SECRET: &str = "correct-horse-battery-staple-0123456789-abcdef";
+    let site = Site::new();
+    let mut hunt = Hunt::default();
+    hunt.hide(SECRET);
+    for file in ["certs/tls.key", "issuer.key"] {
+        let pem = std::fs::read_to_string(site.path(file)).expect("there");
+        for line in pem
+            .lines()
+            .filter(|line| !line.starts_with('-') && line.len() >= 16)
+        {
+            hunt.hide(line);
+        }
+    }
+    write_secret(&site.path("shared"), SECRET);
+    write_secret(&site.path("short"), &SECRET[..31]);
+    write_secret(
+        &site.path("garbled.key"),
+        &format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n"),
+    );
+    let public = site.configuration("[telemetry]\nlog_level = \"trace\"\n");
+    let good = public.replace("[\"ES256\"]", "[\"HS256\"]").replace(
+        "public_key_file = \"issuer.pem\"",
+        "secret_file = \"shared\"",
+    );
+    let secret = |name: &str| good.replace("\"shared\"", &format!("\"{name}\""));
+    let output = |ended: &std::process::Output| {
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&ended.stdout),
+            String::from_utf8_lossy(&ended.stderr)
+        )
+    };
+    for (row, config, code) in [
+        ("good", good.clone(), 0),
+        ("short", secret("short"), 78),
+        ("inline", secret(SECRET), 78),
+        ("garbled", good.replace("certs/tls.key", "garbled.key"), 78),
+        (
+            "pem as a secret",
+            good.replace("certs/tls.key", "shared"),
+            78,
+        ),
+    ] {
+        site.write("one.toml", &config);
+        let ended = site.run(&["check", "--config", "one.toml"], &[]);
+        let said = output(&ended);
+        assert_eq!(ended.status.code(), Some(code), "{row}: {said}");
+        if row != "inline" {
+            hunt.seen.push(said);
+        }
+    }
+    for key in ["shared", "short", "garbled.key", "issuer.key"] {
+        let ended = site.run(&["token", "--sub", "alice", "--key", key], &[]);
+        // Its output is a token when it worked.
+        hunt.seen
+            .push(String::from_utf8_lossy(&ended.stderr).into_owned());
+    }
+    let node = site.serve_text(&good).await;
+    let command_line = node.process.proc_file("cmdline");
+    hunt.seen
+        .push(String::from_utf8_lossy(&command_line).replace('\0', " "));
+    for key in ["shared", "issuer.key"] {
+        let minted = site.run(
+            &[
+                "token",
+                "--sub",
+                "alice",
+                "--key",
+                key,
+                "--iss",
+                "https://idp.test",
+                "--aud",
+                "wardroom",
+            ],
+            &[],
+        );
+        let token = hunt.hide(String::from_utf8(minted.stdout).expect("ASCII").trim());
+        let status = hunt.refused(node.door.client().bearer(&token)).await;
+        assert_eq!(status, if key == "shared" { 101 } else { 401 });
+    }
+    hunt.note(&node.door.admin_get("/metrics").await);
+    hunt.end(&log_of(&node).await);
 }

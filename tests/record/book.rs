@@ -100,27 +100,28 @@ impl Book {
         book
     }
 
-    /// And a moderator took something back.
+    /// A book in which two messages were deleted: one with a reason, of two lines.
     pub(crate) fn moderated() -> Self {
-        let mut book = Self::eventful();
-        book.takes_back("dora", 1, Some("off topic"));
-        book.takes_back("dora", 6, None);
-        book.delete(1);
-        book.hide(6);
+        let mut book = Self::new("lobby");
+        book.say("bob", "Bob", "my card is 4929");
+        book.say("bob", "Bob", "and its code is 123");
+        book.retract("alice", 1, Some("a card number\nof his own"));
+        book.retract("alice", 2, None);
         book
     }
 
-    /// An entry that takes back another.
-    pub(crate) fn takes_back(&mut self, who: &str, offset: u64, reason: Option<&str>) {
+    /// An entry that takes another back.
+    pub(crate) fn retract(&mut self, who: &str, offset: u64, reason: Option<&str>) {
         let deletion = Deletion {
             target: Position {
                 offset,
-                epoch: Epoch::new(0x5f3a),
+                epoch: Epoch::new(self.epoch),
             },
             user: user(who),
             reason,
         };
-        self.append(who, &deletion.encode().expect("short"));
+        self.append(who, &deletion.encode().expect("short names"));
+        self.delete(offset);
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -118,26 +118,42 @@ fn what_went_is_gone_and_what_a_legal_hold_keeps_is_told_apart() {
 }
 
 #[test]
-fn who_took_what_back_and_why_is_in_the_record() {
+fn a_deletion_says_who_deleted_what_and_why() {
     let book = Book::moderated();
     let file = book.export(None, None);
+    assert!(!file.contains("4929") && !file.contains("code is"));
     let rows = rows(&file);
-    let [one, two] = &rows[rows.len() - 2..] else {
-        panic!("two deletions");
-    };
-    assert_eq!(one["user"], user("dora").as_str());
-    assert_eq!(one["deletes"], json!([1, "5f3a"]));
-    assert_eq!(one["reason"], "off topic");
-    assert_eq!(two["deletes"], json!([6, "5f3a"]));
-    assert_eq!(two.get("reason"), None);
-    assert_eq!(check(&file).expect("it verifies").counts.deleted, 4);
-    let dora = user("dora");
+    let alice = user("alice");
+    assert_eq!(rows[0]["deleted"], true);
+    for (row, deletes, reason) in [
+        (&rows[2], 1, Some("a card number\nof his own")),
+        (&rows[3], 2, None),
+    ] {
+        assert_eq!(row["user"], alice.as_str());
+        assert_eq!(row["deletes"], serde_json::json!([deletes, "5f3a"]));
+        assert_eq!(row.get("reason").and_then(Value::as_str), reason);
+        assert_eq!((row.get("envelope"), row.get("deleted")), (None, None));
+    }
+    let verified = check(&file).expect("it verifies");
+    assert_eq!(verified.counts.deleted, 2);
+    for (was, is) in [
+        ("\"deletes\":[2,", "\"deletes\":[1,"),
+        ("\"deletes\":[2,\"5f3a\"]", "\"deletes\":[2,\"5f3b\"]"),
+        ("a card number", "a bad joke"),
+        (",\"reason\":\"a card number\\nof his own\"", ""),
+    ] {
+        let changed = file.replacen(was, is, 1);
+        assert_ne!(changed, file, "{was}");
+        check(&changed).expect_err(was);
+    }
     let text = book.text();
     for line in [
-        format!("  #7 ({dora}) deleted #1: off topic\n"),
-        format!("  #8 ({dora}) deleted #6\n"),
+        format!("#3 ({alice}) deleted #1 of epoch 5f3a: a card number"),
+        "    | of his own".to_owned(),
+        format!("#4 ({alice}) deleted #2 of epoch 5f3a"),
     ] {
-        assert!(text.contains(&line), "{line}{text}");
+        let found = text.lines().any(|found| found.ends_with(&line));
+        assert!(found, "{line}\n{text}");
     }
 }
 

@@ -5,6 +5,7 @@ pub(super) mod message;
 pub(super) mod messages;
 pub(super) mod security_txt;
 pub(super) mod tickets;
+pub(super) mod users;
 
 use std::time::Duration;
 

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -61,9 +64,23 @@ impl Door {
         }
     }
 
-    /// What makes TLS of a connection.
-    pub fn connector(&self) -> &TlsConnector {
-        &self.connector
+    /// A connection from another address of this machine.
+    pub async fn tcp_from(&self, source: [u8; 4]) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((source, 0)))?;
+        socket.connect(self.address).await
+    }
+
+    /// Whether somebody at that address gets an answer, on a connection of their own.
+    pub async fn is_served(&self, source: [u8; 4]) -> Result<(), String> {
+        let served = async {
+            let mut io = self.tls_over(self.tcp_from(source).await?).await?;
+            exchange(&mut io, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await
+        };
+        match served.await {
+            Ok((answer, _)) if answer.status == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     }
 
     /// A TLS connection that has said nothing.
@@ -77,6 +94,11 @@ impl Door {
             .await
             .expect("the listener accepts");
         tcp.write_all(preamble).await?;
+        self.tls_over(tcp).await
+    }
+
+    /// TLS over a connection that is there.
+    pub async fn tls_over(&self, tcp: TcpStream) -> std::io::Result<Tls> {
         let name = ServerName::try_from("localhost").expect("a name");
         within("the TLS handshake", self.connector.connect(name, tcp)).await
     }
@@ -150,12 +172,17 @@ impl TestGateway {
 
     /// A gateway with some of the configuration changed.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on_clock(Clock::system(), change).await
+    }
+
+    /// The same with a clock of its own.
+    pub async fn on_clock(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         crypto();
         let directory = tempfile::tempdir().expect("a directory");
         let provider = Provider::new();
         let (config, root) = configuration(&directory, &provider, change);
         let metrics = Metrics::new();
-        let gateway = Gateway::bind(config, Mode::Serve, Arc::clone(&metrics), Clock::system())
+        let gateway = Gateway::bind(config, Mode::Serve, Arc::clone(&metrics), clock)
             .expect("the gateway starts");
         let address = gateway.public_address().expect("bound");
         let admin = gateway.admin_address().expect("bound");

@@ -5,7 +5,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -130,6 +133,7 @@ pub fn door(public: SocketAddr, admin: SocketAddr, ca: &Path) -> Door {
 pub struct Process {
     child: Child,
     written: Arc<Mutex<String>>,
+    deaf: Arc<AtomicBool>,
 }
 
 impl Process {
@@ -141,10 +145,11 @@ impl Process {
             .spawn()
             .expect("the program starts");
         let written = Arc::new(Mutex::new(String::new()));
+        let deaf = Arc::new(AtomicBool::new(false));
         let out: Box<dyn Read + Send> = Box::new(child.stdout.take().expect("a pipe"));
         let err: Box<dyn Read + Send> = Box::new(child.stderr.take().expect("a pipe"));
         for pipe in [out, err] {
-            let written = Arc::clone(&written);
+            let (written, deaf) = (Arc::clone(&written), Arc::clone(&deaf));
             std::thread::spawn(move || {
                 let mut lines = BufReader::new(pipe);
                 let mut line = Vec::new();
@@ -156,10 +161,22 @@ impl Process {
                         .lock()
                         .push_str(std::str::from_utf8(&line).expect("UTF-8"));
                     line.clear();
+                    while deaf.load(Ordering::Relaxed) {
+                        std::thread::park();
+                    }
                 }
             });
         }
-        Self { child, written }
+        Self {
+            child,
+            written,
+            deaf,
+        }
+    }
+
+    /// From the next line on nobody reads what it writes; its pipes stay open.
+    pub fn stop_listening(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
     }
 
     /// Everything that was written so far.

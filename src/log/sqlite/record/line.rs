@@ -209,14 +209,11 @@ fn write_unknown(row: &Row) -> Option<String> {
     (!is_message).then(|| json(&entry_line(entry, |_, envelope| opaque(envelope))))
 }
 
-/// What an envelope says, if this version knows it and it is by `user`.
+/// What an envelope says, if it is known and of `user`.
 pub(super) fn known<'a>(user: &str, envelope: &'a [u8]) -> Option<Envelope<'a>> {
-    let known = envelope::decode(envelope).ok()?;
-    let by = match &known {
-        Envelope::Message(message) => message.user,
-        Envelope::Deletion(deletion) => deletion.user,
-    };
-    (by.as_str() == user).then_some(known)
+    envelope::decode(envelope)
+        .ok()
+        .filter(|known| known.user().as_str() == user)
 }
 
 fn json(line: &impl Serialize) -> String {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use crate::{
     domain::{
-        envelope::{self, Envelope, Message},
-        position::Epoch,
+        envelope::{self, Deletion, Envelope, Message},
+        position::{Epoch, Position},
     },
     log::sqlite::record::{
         export::Paper,
@@ -49,13 +49,21 @@ impl<W: Write> Text<W> {
     fn said(&mut self, user: &str, kept: &Salted, note: &str) -> io::Result<()> {
         let shown = safe(user);
         match line::known(user, &kept.envelope) {
-            Some(Envelope::Message(message)) => self.message(&shown, &message, note),
-            Some(Envelope::Deletion(deletion)) => {
-                let reason = deletion
-                    .reason
-                    .map_or_else(String::new, |reason| format!(": {}", safe(reason)));
-                let target = deletion.target.offset;
-                writeln!(self.out, "({shown}){note} deleted #{target}{reason}")
+            Some(Envelope::Message(Message { nick, text, .. })) => {
+                write!(self.out, "{} ({shown}){note}: ", safe(nick))?;
+                self.lines(text)
+            }
+            Some(Envelope::Deletion(Deletion { target, reason, .. })) => {
+                let Position { offset, epoch } = target;
+                write!(
+                    self.out,
+                    "({shown}){note} deleted #{offset} of epoch {epoch}"
+                )?;
+                let Some(reason) = reason else {
+                    return writeln!(self.out);
+                };
+                write!(self.out, ": ")?;
+                self.lines(reason)
             }
             None => {
                 let kind = envelope::kind(&kept.envelope)
@@ -69,15 +77,9 @@ impl<W: Write> Text<W> {
         }
     }
 
-    fn message(
-        &mut self,
-        shown: &impl std::fmt::Display,
-        message: &Message<'_>,
-        note: &str,
-    ) -> io::Result<()> {
-        let mut lines = message.text.split('\n');
-        let first = safe(lines.next().unwrap_or_default());
-        writeln!(self.out, "{} ({shown}){note}: {first}", safe(message.nick))?;
+    fn lines(&mut self, text: &str) -> io::Result<()> {
+        let mut lines = text.split('\n');
+        writeln!(self.out, "{}", safe(lines.next().unwrap_or_default()))?;
         for line in lines {
             writeln!(self.out, "{FURTHER}{}", safe(line))?;
         }
