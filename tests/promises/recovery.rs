@@ -382,3 +382,51 @@ async fn history_is_a_page_of_the_same_frames() {
         400
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_is_closed_to_a_person_by_now_is_not_resumed_and_the_others_are() {
+    let gateway = TestGateway::start().await;
+    let mut alice = gateway.member("Alice").await;
+    let mut bob = gateway.member("Bob").await;
+    let mut since = Vec::new();
+    for room in ["lobby", "hall"] {
+        alice.join(room).await;
+        bob.join(room).await;
+        let ack = alice.say(room, "seen").await;
+        since.push((room, json!([[ack["offset"], ack["epoch"]]])));
+    }
+    let resume = bob.welcome["resume"].as_str().expect("a string").to_owned();
+    drop(bob);
+    for room in ["lobby", "hall"] {
+        alice.say(room, "missed").await;
+    }
+    let fewer = gateway
+        .provider
+        .token_with("Bob", &json!({ "rooms": ["lobby"] }));
+    let dial = gateway.client().bearer(&fewer);
+    let mut bob = dial
+        .query(&format!("nick=Bob&resume={resume}"))
+        .open()
+        .await;
+    for (room, cursor) in since {
+        bob.send(json!({ "type": "join", "id": room, "room": room, "since": cursor }))
+            .await;
+        if room == "lobby" {
+            let joined = bob.expect("joined").await;
+            assert_eq!(texts(&joined["messages"]), ["missed"], "X9: others resume");
+        } else {
+            let refused = bob.expect("error").await;
+            assert_eq!(
+                (refused["id"].as_str(), refused["code"].as_str()),
+                (Some("hall"), Some("forbidden")),
+                "X9"
+            );
+        }
+    }
+    alice.say("hall", "not for him").await;
+    bob.settle().await;
+    assert!(
+        bob.skipped().iter().all(|frame| frame["room"] != "hall"),
+        "X9: nothing of that room"
+    );
+}
