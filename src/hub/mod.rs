@@ -23,6 +23,7 @@ mod sabotage;
 pub mod send;
 pub mod settings;
 mod slice;
+mod status;
 mod stream;
 mod sync;
 mod tick;
@@ -153,6 +154,7 @@ impl Hub {
         let mut feed = self.engine.feed();
         let mut items = Vec::with_capacity(FEED_BATCH);
         let mut feeding = true;
+        let mut health = self.engine.health();
         let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
         let mut stopped = pin!(stop.cancelled());
         let mut due = pin!(self.agenda.next());
@@ -167,6 +169,10 @@ impl Hub {
                     work.extend(self.start(job));
                 }
                 Some(()) = work.next(), if !work.is_empty() => {}
+                Ok(()) = health.changed() => {
+                    let health = *health.borrow_and_update();
+                    self.tell_status(health);
+                }
                 count = feed.recv_many(&mut items, FEED_BATCH), if feeding => {
                     feeding = count > 0;
                     for item in items.drain(..) {

@@ -230,7 +230,7 @@ export class Chat {
   #showMe() {
     const { user, nick } = this.#me;
     byId('me').replaceChildren(avatar(user, nick), h('bdi', {}, nick));
-    this.#place.toggleAttribute('data-moderates', this.#client?.user?.scopes.includes('chat:moderate') ?? false);
+    this.#place.toggleAttribute('data-moderates', !!this.#client?.user?.scopes.includes('chat:moderate'));
     this.#showPeople();
   }
 

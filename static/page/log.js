@@ -57,7 +57,7 @@ export class Log {
       // The first press asks, the second one does.
       if (!target.matches('.delete')) return;
       if (target.textContent === 'Delete') target.textContent = 'Delete for everybody?';
-      else this.#entries.filter(({ element }) => element.contains(target)).forEach(remove);
+      else remove(this.#entries.find(({ element }) => element.contains(target)));
     });
     this.#list.addEventListener('focusout', ({ target }) => target.matches('.delete') && (target.textContent = 'Delete'));
     this.#list.addEventListener('keydown', (event) => {

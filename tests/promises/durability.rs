@@ -305,6 +305,11 @@ async fn a_file_without_room_refuses_messages_and_goes_on_reading() {
     assert_eq!(refused["outcome"], "no", "it is definitely not in the log");
     assert!(refused["retry_after_ms"].as_u64().expect("a hint") > 0);
     assert!(placed > 20);
+    assert_eq!(
+        alice.expect("status").await["log"],
+        "degraded",
+        "everybody is told"
+    );
     let page = alice_history(&mut alice).await;
     assert!(!page.is_empty(), "reading goes on");
     assert_eq!(

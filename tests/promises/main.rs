@@ -25,6 +25,7 @@ mod ordering;
 mod presence;
 mod proxies;
 mod rates;
+mod record;
 mod recovery;
 mod secrecy;
 mod slow_consumers;

@@ -110,7 +110,8 @@ impl Book {
         book
     }
 
-    fn retract(&mut self, who: &str, offset: u64, reason: Option<&str>) {
+    /// An entry that takes another back.
+    pub(crate) fn retract(&mut self, who: &str, offset: u64, reason: Option<&str>) {
         let deletion = Deletion {
             target: Position {
                 offset,

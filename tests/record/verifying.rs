@@ -1,9 +1,19 @@
 //! What cannot be changed unseen.
 
+use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::{any, prop, prop_assert, proptest};
-use wardroom::log::sqlite::chain::Seal;
+use wardroom::{
+    domain::{
+        envelope::{Deletion, Message},
+        position::{Epoch, Position},
+    },
+    log::sqlite::chain::Seal,
+};
 
-use crate::{book::Book, check, wrong};
+use crate::{
+    book::{Book, user},
+    check, wrong,
+};
 
 /// A file whose seal is right for its other lines: what somebody makes who knows the format.
 fn sealed(lines: &[String]) -> String {
@@ -22,8 +32,14 @@ fn lines(file: &str) -> Vec<String> {
 
 #[test]
 fn every_changed_byte_is_found() {
-    for (from, to) in [(None, None), (Some(3), Some(5)), (Some(7), None)] {
-        let good = Book::eventful().export(from, to).into_bytes();
+    let book = Book::eventful();
+    for good in [
+        book.export(None, None),
+        book.export(Some(3), Some(5)),
+        book.export(Some(7), None),
+        Book::moderated().export(Some(2), None),
+    ] {
+        let good = good.into_bytes();
         check(&good).expect("it verifies");
         for at in 0..good.len() {
             for flip in [1, 0x20, 0x80] {
@@ -187,6 +203,46 @@ fn line_and_offset_are_named() {
     assert!(wrong(&after).starts_with("line 15, offset 7: something follows"));
     assert!(wrong("").starts_with("line 1: the file ends here"));
     assert!(wrong(good.replace('\n', "\r\n")).starts_with("line 1: this is not a line"));
+}
+
+#[test]
+fn what_a_version_wrote_that_did_not_know_deletions_verifies_too() {
+    let mut book = Book::new("lobby");
+    book.say("alice", "Alice", "Hello");
+    book.say("alice", "Alice", "gone");
+    book.retract("dora", 2, Some("why"));
+    let file = book.export(None, None);
+    let known = "\"deletes\":[2,\"5f3a\"],\"reason\":\"why\"";
+    let bytes = Deletion {
+        target: Position {
+            offset: 2,
+            epoch: Epoch::new(0x5f3a),
+        },
+        user: user("dora"),
+        reason: Some("why"),
+    }
+    .encode()
+    .expect("short");
+    let opaque = |kind, bytes: &[u8]| {
+        let bytes = BASE64URL_NOPAD.encode(bytes);
+        format!("\"kind\":{kind},\"envelope\":\"{bytes}\"")
+    };
+    let older = file.replacen(known, &opaque(2, &bytes), 1);
+    assert_ne!(older, file);
+    check(sealed(&lines(&older))).expect("it verifies");
+    // Every version knows messages: there is one way to write them.
+    let message = Message {
+        user: user("alice"),
+        nick: "Alice",
+        verified: true,
+        text: "Hello",
+    }
+    .encode()
+    .expect("short");
+    let known = "\"nick\":\"Alice\",\"verified\":true,\"text\":\"Hello\"";
+    let hidden = file.replacen(known, &opaque(1, &message), 1);
+    assert_ne!(hidden, file);
+    wrong(sealed(&lines(&hidden)));
 }
 
 #[test]

@@ -176,23 +176,37 @@ impl Trailer {
 /// A row as a line, without its line feed.
 pub fn write(row: &Row) -> String {
     match row {
-        Row::Entry(entry) => json(&entry_line(entry)),
+        Row::Entry(entry) => json(&entry_line(entry, said)),
         Row::Visit(visit) => json(&visit_line(visit)),
     }
 }
 
-/// Reads what [`write()`] wrote, and nothing that only means the same.
+/// Reads what [`write()`] wrote, and nothing that only means the same; but also what an older version wrote, which did not know
+/// the kind of the entry.
 pub fn read(line: &str) -> Result<Row, NotALine> {
     let row = if line.starts_with(VISIT) {
         Row::Visit(visit_of(parse(line)?)?)
     } else {
         Row::Entry(entry_of(parse(line)?)?)
     };
-    if write(&row) == line {
+    if write(&row) == line || write_unknown(&row).is_some_and(|written| written == line) {
         Ok(row)
     } else {
         Err(NotALine)
     }
+}
+
+/// An entry as a version writes it that does not know its kind. Every version knows messages.
+fn write_unknown(row: &Row) -> Option<String> {
+    let Row::Entry(entry) = row else { return None };
+    let (Content::Shown(kept) | Content::Withheld(kept)) = &entry.content else {
+        return None;
+    };
+    let is_message = matches!(
+        known(&entry.user, &kept.envelope),
+        Some(Envelope::Message(_))
+    );
+    (!is_message).then(|| json(&entry_line(entry, |_, envelope| opaque(envelope))))
 }
 
 /// What an envelope says, if it is known and of `user`.
@@ -222,7 +236,7 @@ fn exactly<T: for<'a> Deserialize<'a>>(
     }
 }
 
-fn entry_line(entry: &EntryRow) -> EntryLine {
+fn entry_line(entry: &EntryRow, said: impl Fn(&str, &[u8]) -> Said) -> EntryLine {
     let shown = match &entry.content {
         Content::Shown(kept) => said(&entry.user, &kept.envelope),
         Content::Withheld(_) | Content::Gone => Said::default(),
@@ -271,11 +285,15 @@ fn said(user: &str, envelope: &[u8]) -> Said {
             reason: deletion.reason.map(str::to_owned),
             ..Said::default()
         },
-        None => Said {
-            kind: envelope::kind(envelope),
-            envelope: Some(base64(envelope)),
-            ..Said::default()
-        },
+        None => opaque(envelope),
+    }
+}
+
+fn opaque(envelope: &[u8]) -> Said {
+    Said {
+        kind: envelope::kind(envelope),
+        envelope: Some(base64(envelope)),
+        ..Said::default()
     }
 }
 
