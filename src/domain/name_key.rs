@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_alike_meet() {
+    fn n4_to_n6_and_n11_names_that_look_alike_meet() {
         for (one, other) in [
             ("paypaI", "paypal"),
             ("paypa1", "paypal"),

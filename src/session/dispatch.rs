@@ -406,8 +406,12 @@ impl Session {
         });
     }
 
+    /// Starts work behind all that was started. Each is asked for the first time in that order, and the log takes what it is
+    /// asked for first; but tokio's budget would make some of a burst stand back for those behind them, so they have none. Work
+    /// is a few questions to the log and ends by its deadline.
     pub(super) fn start(&mut self, work: impl Future<Output = Settled> + Send + 'static) {
-        self.running.push_back(Box::pin(work));
+        self.running
+            .push_back(Box::pin(tokio::task::unconstrained(work)));
     }
 
     /// Work behind which everything else waits.

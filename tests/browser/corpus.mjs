@@ -76,7 +76,7 @@ try {
   await bob.open();
 
   const said = [];
-  await check(`${NAUGHTY.length} naughty strings and ${VECTORS.length} vectors are shown as text`, async () => {
+  await check(`${NAUGHTY.length} naughty strings and ${VECTORS.length} vectors are shown as text (T1 to T8)`, async () => {
     await bob.page.evaluate(async () => {
       const { Wardroom } = await import('/assets/wardroom.js');
       const body = JSON.stringify({ nick: 'Bob' });
@@ -120,7 +120,7 @@ try {
     assert.ok(said.length > 500, `only ${said.length} were taken`);
   });
 
-  await check('what is plain arrives as it was sent', () => {
+  await check('what is plain arrives as it was sent (T5, T6)', () => {
     const plain = said.filter(({ sent }) => /^[\x20-\x7e]*$/.test(sent) && sent === sent.trim());
     assert.ok(plain.length > 300, `${plain.length}`);
     for (const { sent, text } of plain) assert.equal(text, sent);
@@ -134,7 +134,7 @@ try {
     assert.deepEqual(people.flatMap((person) => person.problems), []);
   });
 
-  await check('html is harmless where no policy helps, after a second parsing too, and its text is the text', async () => {
+  await check('html is harmless where no policy helps, after a second parsing too, and its text is the text (T2, T4)', async () => {
     const foreign = await elsewhere('<!doctype html><meta charset=utf-8><div id=here></div>');
     const naive = await arrive('Naive', foreign.origin);
     naive.excused = /favicon/;
@@ -161,7 +161,7 @@ try {
     assert.deepEqual(naive.problems, []);
   });
 
-  await check('a page of somebody else can neither frame it nor speak to it', async () => {
+  await check('a page of somebody else can neither frame it nor speak to it (H5)', async () => {
     const foreign = await elsewhere(`<!doctype html><iframe id=frame src="${origin}/" width=600 height=400></iframe>`);
     const mallory = await arrive('Mallory', foreign.origin);
     // The gateway is elsewhere for this one.
@@ -184,7 +184,7 @@ try {
     assert.deepEqual(mallory.problems, []);
   });
 
-  await check('inline code and markup from strings are blocked, and it is reported', async () => {
+  await check('inline code and markup from strings are blocked, and it is reported (H5)', async () => {
     const eve = await arrive('Eve');
     await eve.open();
     const tried = await eve.page.evaluate(async () => {

@@ -12,6 +12,7 @@
 mod support;
 
 mod idle;
+mod resume;
 mod room;
 mod slow;
 mod stop;

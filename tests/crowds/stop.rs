@@ -86,4 +86,16 @@ async fn a_thousand_sessions_are_closed_one_after_the_other_and_every_send_has_i
     assert_eq!(node.process.ended().await, Some(0), "O10");
     let written = node.process.written();
     assert!(written.contains("every session was told"), "{written}");
+
+    let node = site.serve(PLENTY).await;
+    let mut kept = 0;
+    for room in 0..20 {
+        // Pages have a rate for each person.
+        let token = site.provider.token(&format!("reader{room}"));
+        let path = format!("/api/v1/rooms/{}/messages?limit=100", room_of(room));
+        let page = node.door.api("GET", &path, &token, None).await.json();
+        let texts = page["messages"].as_array().expect("a list");
+        kept += texts.iter().filter(|one| one["type"] == "message").count();
+    }
+    assert_eq!(kept, SESSIONS, "O10: what was acknowledged is there");
 }

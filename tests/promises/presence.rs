@@ -365,3 +365,42 @@ async fn typing_is_told_to_the_others_only_and_only_in_the_room() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_want_one_name_at_one_instant_one_gets_it() {
+    let gateway = TestGateway::with(|config| {
+        let plenty = 1000.try_into().expect("not 0");
+        config.limits.commands_burst = plenty;
+        config.limits.frames_burst = plenty;
+        config.limits.rooms_per_session_max = 1000;
+    })
+    .await;
+    let open = async |name: &str| {
+        let token = gateway.provider.token(name);
+        gateway.client().bearer(&token).open().await
+    };
+    let (mut one, mut other) = (open("one").await, open("other").await);
+    for round in 0..100 {
+        let join =
+            json!({ "type": "join", "id": "n", "room": format!("r{round}"), "nick": "Wanted" });
+        tokio::join!(one.send(join.clone()), other.send(join));
+        let answer = async |client: &mut crate::support::client::Client| loop {
+            let frame = client.next().await;
+            if frame["id"] == "n" {
+                break frame;
+            }
+        };
+        let (mine, theirs) = tokio::join!(answer(&mut one), answer(&mut other));
+        let (winner, loser) = if mine["type"] == "joined" {
+            (mine, theirs)
+        } else {
+            (theirs, mine)
+        };
+        assert_eq!(winner["nick"], "Wanted", "N13 round {round}");
+        assert_eq!(
+            (loser["type"].as_str(), loser["code"].as_str()),
+            (Some("error"), Some("nickname_taken")),
+            "N13 round {round}"
+        );
+    }
+}

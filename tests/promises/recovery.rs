@@ -110,6 +110,23 @@ async fn another_persons_resume_string_gives_another_producer() {
     assert_ne!(alice.welcome["producer"], mallory.welcome["producer"], "X7");
 }
 
+/// Sends until it is acknowledged, as a client does while the log is busy.
+async fn acked(client: &mut Client, send: Value) -> Value {
+    loop {
+        client.send(send.clone()).await;
+        let answer = loop {
+            let frame = client.next().await;
+            if frame["id"] == send["id"] && frame["type"] != "message" {
+                break frame;
+            }
+        };
+        if answer["type"] == "ack" {
+            return answer;
+        }
+        assert_eq!(answer["code"], "unavailable", "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sent_before_a_reset_is_there_once_and_a_retry_by_number_makes_no_double() {
     const SENDS: u64 = 500;
@@ -140,6 +157,11 @@ async fn what_was_sent_before_a_reset_is_there_once_and_a_retry_by_number_makes_
     while heard.len() < 100 {
         heard.push(bob.hear().await);
     }
+    assert_eq!(
+        gateway.metric("wardroom_rejects_total{code=\"out_of_sequence\"}"),
+        0.0,
+        "F24: what was sent in order is asked for in order"
+    );
     let io = liar.into_io();
     io.get_ref().0.set_zero_linger().expect("a socket");
     drop(io);
@@ -149,8 +171,7 @@ async fn what_was_sent_before_a_reset_is_there_once_and_a_retry_by_number_makes_
     alice.join("lobby").await;
     let mut again = 0;
     for seq in 1..=SENDS {
-        alice.send(send(seq)).await;
-        let ack = alice.expect("ack").await;
+        let ack = acked(&mut alice, send(seq)).await;
         assert_eq!(ack["id"], seq.to_string());
         let duplicate = ack["duplicate"] == true;
         // Where an older one than the last is, is not told again.
@@ -359,5 +380,53 @@ async fn history_is_a_page_of_the_same_frames() {
             .await
             .status,
         400
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_is_closed_to_a_person_by_now_is_not_resumed_and_the_others_are() {
+    let gateway = TestGateway::start().await;
+    let mut alice = gateway.member("Alice").await;
+    let mut bob = gateway.member("Bob").await;
+    let mut since = Vec::new();
+    for room in ["lobby", "hall"] {
+        alice.join(room).await;
+        bob.join(room).await;
+        let ack = alice.say(room, "seen").await;
+        since.push((room, json!([[ack["offset"], ack["epoch"]]])));
+    }
+    let resume = bob.welcome["resume"].as_str().expect("a string").to_owned();
+    drop(bob);
+    for room in ["lobby", "hall"] {
+        alice.say(room, "missed").await;
+    }
+    let fewer = gateway
+        .provider
+        .token_with("Bob", &json!({ "rooms": ["lobby"] }));
+    let dial = gateway.client().bearer(&fewer);
+    let mut bob = dial
+        .query(&format!("nick=Bob&resume={resume}"))
+        .open()
+        .await;
+    for (room, cursor) in since {
+        bob.send(json!({ "type": "join", "id": room, "room": room, "since": cursor }))
+            .await;
+        if room == "lobby" {
+            let joined = bob.expect("joined").await;
+            assert_eq!(texts(&joined["messages"]), ["missed"], "X9: others resume");
+        } else {
+            let refused = bob.expect("error").await;
+            assert_eq!(
+                (refused["id"].as_str(), refused["code"].as_str()),
+                (Some("hall"), Some("forbidden")),
+                "X9"
+            );
+        }
+    }
+    alice.say("hall", "not for him").await;
+    bob.settle().await;
+    assert!(
+        bob.skipped().iter().all(|frame| frame["room"] != "hall"),
+        "X9: nothing of that room"
     );
 }
