@@ -38,6 +38,9 @@ impl Hub {
                 .backfill
                 .map(|wanted| (state.ring.first().unwrap_or(next), wanted))
         };
+        if asked.is_some() {
+            self.metrics.log_backfills.inc();
+        }
         if let Some((below, wanted)) = asked
             && let Ok(page) = self.engine.before(&room.id, Some(below), wanted).await
         {

@@ -147,7 +147,7 @@ pub struct Metrics {
     pub log_removed_entries: Counter,
     /// Bytes of the log on disk, by `file` (`main` `wal`).
     pub log_size_bytes: Gauges<1>,
-    /// Times that a room read its log because the feed or its ring did not have what was asked for.
+    /// Times that a room read on below its ring, once for all who asked.
     pub log_backfills: Counter,
     /// Incarnations of a room's log by `cause` (`created` `restart` `failover` `rollback`); a rollback lost a tail.
     pub log_epochs: Counters<1>,
@@ -504,7 +504,7 @@ impl Metrics {
         );
         r.register(
             "log_backfills",
-            "Times that a room read its log because the feed or its ring did not have what was asked for",
+            "Times that a room read on below its ring, once for all who asked",
             self.log_backfills.clone(),
         );
         r.register(

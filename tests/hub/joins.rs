@@ -253,6 +253,8 @@ async fn a_thousand_who_come_back_together_cost_one_read_each_page() {
         let told = texts(list(&joined["messages"]));
         assert_eq!(told[0], (301 + n / 2).to_string());
     }
+    let backfills = house.metrics.log_backfills.get();
+    assert!((1..=2).contains(&backfills), "{backfills} back-fills");
     assert!(
         house.log.reads() - before <= 2,
         "{} reads",
