@@ -284,7 +284,7 @@ async fn a_file_without_room_refuses_messages_and_goes_on_reading() {
     let mut alice = gateway.member("Alice").await;
     alice.join(ROOM).await;
     let text = "x".repeat(2000);
-    let mut placed = 0;
+    let (mut placed, mut told) = (0, Vec::new());
     let refused = loop {
         assert!(placed < 1000, "the file is bounded");
         alice
@@ -292,6 +292,8 @@ async fn a_file_without_room_refuses_messages_and_goes_on_reading() {
             .await;
         let answer = loop {
             let frame = alice.next().await;
+            // It may be told before the answer is.
+            told.extend((frame["type"] == "status").then(|| frame["log"].clone()));
             if frame["type"] == "ack" || frame["type"] == "error" {
                 break frame;
             }
@@ -305,11 +307,10 @@ async fn a_file_without_room_refuses_messages_and_goes_on_reading() {
     assert_eq!(refused["outcome"], "no", "it is definitely not in the log");
     assert!(refused["retry_after_ms"].as_u64().expect("a hint") > 0);
     assert!(placed > 20);
-    assert_eq!(
-        alice.expect("status").await["log"],
-        "degraded",
-        "everybody is told"
-    );
+    if told.is_empty() {
+        told.push(alice.expect("status").await["log"].clone());
+    }
+    assert_eq!(told, ["degraded"], "everybody is told");
     let page = alice_history(&mut alice).await;
     assert!(!page.is_empty(), "reading goes on");
     assert_eq!(
