@@ -17,8 +17,9 @@ use crate::{
     },
 };
 
-/// How often a list is read again because somebody came or went meanwhile.
-const LISTS_MAX: u32 = 4;
+/// How often a list is read again because somebody came or went meanwhile. Frames are a quarter of a second apart, so so many
+/// in a row mean a log that takes seconds; then an old list is better than none.
+const LISTS_MAX: u32 = 8;
 
 /// From where a page is read.
 #[derive(Clone, Debug, PartialEq, Eq)]

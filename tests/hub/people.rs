@@ -1,6 +1,6 @@
 //! Presence and typing.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;
 
@@ -123,6 +123,28 @@ async fn a_join_that_is_given_up_gives_its_seat_back() {
     house.wait(Duration::from_secs(1)).await;
     let grant = testing::read_grant(&id("lobby"), bob.user);
     assert_eq!(house.hub.members(grant(), 10).await.expect("readable").0, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_overtaken_again_and_again_does_not_undo_what_was_told() {
+    let house = House::new();
+    let mut alice = house.guest(1);
+    let (_alice_in, _) = alice.join("lobby", 0).await;
+    let grant = testing::read_grant(&id("lobby"), alice.user);
+    house.log.keeps_lists.store(5, Ordering::Relaxed);
+    let overtaking = async {
+        let mut stays = Vec::new();
+        for number in 2..=6 {
+            house.wait(Duration::from_millis(300)).await;
+            stays.push(house.guest(number).join("lobby", 0).await.0);
+            house.quiet().await;
+            house.log.give();
+        }
+        stays
+    };
+    let (list, _stays) = tokio::join!(house.hub.members(grant(), 10), overtaking);
+    let (count, people) = list.expect("readable");
+    assert_eq!((count, people.len()), (6, 6));
 }
 
 #[tokio::test(start_paused = true)]

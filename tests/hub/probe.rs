@@ -35,6 +35,8 @@ pub(super) struct Probe {
     pub(super) leaves_content: AtomicBool,
     /// The next page is read at once and given when [`Probe::give`] says so.
     pub(super) keeps_page: AtomicBool,
+    /// How many lists of people are read at once and given when [`Probe::give`] says so.
+    pub(super) keeps_lists: AtomicU32,
     given: Notify,
 }
 
@@ -47,6 +49,7 @@ impl Probe {
             hangs: AtomicBool::new(false),
             leaves_content: AtomicBool::new(false),
             keeps_page: AtomicBool::new(false),
+            keeps_lists: AtomicU32::new(0),
             given: Notify::new(),
         })
     }
@@ -187,7 +190,15 @@ impl Seats for Probe {
         room: &'a RoomId,
         limit: u32,
     ) -> Fut<'a, Result<(u64, Vec<Seat>), Unavailable>> {
-        self.inner.list(room, limit)
+        Box::pin(async move {
+            let list = self.inner.list(room, limit).await;
+            let kept = self.keeps_lists.load(Ordering::Relaxed);
+            if kept > 0 {
+                self.keeps_lists.store(kept - 1, Ordering::Relaxed);
+                self.given.notified().await;
+            }
+            list
+        })
     }
 
     fn holder<'a>(
