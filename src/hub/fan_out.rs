@@ -59,7 +59,9 @@ impl State {
     pub(super) fn fork(&mut self, room: &Room, keep: Position, hub: &Hub) {
         self.announce(room, &stream::fork(&room.id, keep), hub);
         self.cursor.fork(keep);
-        self.ring.cut_above(keep.offset);
+        if !hub.switch.breaks(Sabotage::ForkKeepsRing) {
+            self.ring.cut_above(keep.offset);
+        }
     }
 
     /// Tells every member at the tail what retention took, and goes on after it.

@@ -127,7 +127,7 @@ impl Room {
         let mut state = self.state.lock();
         if let Some(buffer) = &mut state.sync {
             if !hub.switch.breaks(Sabotage::NoSyncBuffer) {
-                buffer.push(entry, &hub.settings);
+                buffer.push(entry, hub);
             }
             return;
         }
@@ -209,7 +209,7 @@ impl Room {
         }
         let mut buffer = SyncBuffer::default();
         if let Some(entry) = entry {
-            buffer.push(entry, &hub.settings);
+            buffer.push(entry, hub);
         }
         state.sync = Some(buffer);
         hub.agenda.now(Job::Sync(Arc::clone(self)));

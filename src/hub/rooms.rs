@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,13 +20,19 @@ const SHARDS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
-type Shard = HashMap<RoomId, Arc<Room>>;
+/// `SipHash` with a key of this process: room names are the clients'.
+#[cfg(not(test))]
+type Hasher = std::hash::RandomState;
+/// With the same key always, so that a seed of the simulation is a schedule.
+#[cfg(test)]
+type Hasher = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+
+type Shard = HashMap<RoomId, Arc<Room>, Hasher>;
 
 /// The table.
 #[derive(Debug)]
 pub(super) struct Rooms {
-    /// `SipHash` with a key of this process: room names are the clients'.
-    hasher: RandomState,
+    hasher: Hasher,
     shards: Box<[Mutex<Shard>]>,
     len: AtomicUsize,
     max: usize,
@@ -35,7 +41,7 @@ pub(super) struct Rooms {
 impl Rooms {
     pub(super) fn new(max: usize) -> Self {
         Self {
-            hasher: RandomState::new(),
+            hasher: Hasher::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             len: AtomicUsize::new(0),
             max,

@@ -18,8 +18,12 @@ pub(crate) enum Sabotage {
     NoGapOnEmptyPage,
     /// What the feed brings during a read is not buffered.
     NoSyncBuffer,
+    /// What the feed brings during a read is buffered without a bound.
+    UnboundedSyncBuffer,
     /// A page is handed out though its member was moved while it was read.
     StalePage,
+    /// After a fork the ring still holds the dead branch.
+    ForkKeepsRing,
     /// Repeats after the loss of presence frames are not made.
     PresenceForgets,
 }

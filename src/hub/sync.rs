@@ -7,9 +7,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     domain::position::Position,
     hub::{
-        Hub, HubSettings,
+        Hub,
         agenda::Job,
         room::{Room, State},
+        sabotage::Sabotage,
         stream,
     },
     log::{Found, Page, Unavailable},
@@ -32,12 +33,15 @@ pub(super) struct SyncBuffer {
 }
 
 impl SyncBuffer {
-    pub(super) fn push(&mut self, entry: Arc<EntryFrames>, settings: &HubSettings) {
+    pub(super) fn push(&mut self, entry: Arc<EntryFrames>, hub: &Hub) {
         if self.again {
             return; // the next read has it
         }
         self.bytes += entry.cost();
-        if self.entries.len() >= settings.sync_entries_max || self.bytes > settings.sync_bytes_max {
+        let settings = &hub.settings;
+        let full =
+            self.entries.len() >= settings.sync_entries_max || self.bytes > settings.sync_bytes_max;
+        if full && !hub.switch.breaks(Sabotage::UnboundedSyncBuffer) {
             *self = Self {
                 again: true,
                 ..Self::default()
@@ -45,6 +49,12 @@ impl SyncBuffer {
         } else {
             self.entries.push(entry);
         }
+    }
+
+    /// Entries and bytes that it holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes)
     }
 
     pub(super) fn again(&mut self) {

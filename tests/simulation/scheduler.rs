@@ -10,7 +10,8 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Something that goes on by itself.
+pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Default)]
 struct Flag(AtomicBool);
@@ -19,35 +20,52 @@ impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Slot {
+    task: Task,
+    flag: Arc<Flag>,
+    waker: Waker,
 }
 
 /// Tasks and which of them want to be polled.
 #[derive(Default)]
 pub(super) struct Scheduler {
-    tasks: Vec<(Task, Arc<Flag>)>,
+    slots: Vec<Slot>,
+    ready: Vec<usize>,
 }
 
 impl Scheduler {
     pub(super) fn add(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
-        // The runtime's budget would stop everybody, since to it all of them are one task.
-        self.tasks
-            .push((Box::pin(tokio::task::unconstrained(task)), flag));
+        self.slots.push(Slot {
+            // The runtime's budget would stop everybody, since to it all of them are one task.
+            task: Box::pin(tokio::task::unconstrained(task)),
+            waker: Waker::from(Arc::clone(&flag)),
+            flag,
+        });
     }
 
     /// Polls one of those who want it; whether there was one.
     pub(super) fn poll_one(&mut self, rng: &mut fastrand::Rng) -> bool {
-        let ready: Vec<usize> = (0..self.tasks.len())
-            .filter(|index| self.tasks[*index].1.0.load(Ordering::Relaxed))
-            .collect();
-        let Some(&index) = rng.choice(&ready) else {
+        self.ready.clear();
+        let wants = |slot: &Slot| slot.flag.0.load(Ordering::Relaxed);
+        let ready = self.slots.iter().enumerate();
+        let ready = ready.filter(|(_, slot)| wants(slot));
+        self.ready.extend(ready.map(|(index, _)| index));
+        if self.ready.is_empty() {
             return false;
-        };
-        let (task, flag) = &mut self.tasks[index];
-        flag.0.store(false, Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(flag));
-        if task.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Ready(()) {
-            drop(self.tasks.swap_remove(index));
+        }
+        let index = self.ready[rng.usize(..self.ready.len())];
+        let slot = &mut self.slots[index];
+        slot.flag.0.store(false, Ordering::Relaxed);
+        let mut context = Context::from_waker(&slot.waker);
+        if slot.task.as_mut().poll(&mut context) == Poll::Ready(()) {
+            drop(self.slots.swap_remove(index));
         }
         true
     }

@@ -1,30 +1,27 @@
 //! A log that misbehaves by seed: it delays, loses, doubles and reorders its feed, answers late or not at all, trims, starts
 //! new epochs, is set back and wiped. What it says about positions is always true.
 
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
 
 use crate::{
     clock::Clock,
     domain::{
         cursor::Cursor,
-        entry::{Body, Entry},
-        ids::{MessageId, Producer, SessionId, UserId},
+        ids::{MessageId, SessionId, UserId},
         nickname::Nickname,
-        position::{Epoch, Position},
+        position::Position,
         room_name::RoomId,
     },
     log::{
         Append, AppendError, Durability, Engine, Entered, Erased, Facts, Feed, Follow, Fut, Health,
-        Page, Placed, Rejected, RoomLog, Scope, Seat, Seats, StateVersion, Unavailable,
-        decide::{Decision, RoomView, Seen, decide},
+        Page, Placed, Rejected, RoomLog, Seat, Seats, StateVersion, Unavailable,
         history::History,
         memory::{MemoryEngine, MemorySettings},
         retention::{Keep, Retention},
@@ -33,134 +30,131 @@ use crate::{
 };
 
 use super::{
+    LogFault,
     scheduler::pauses,
+    sim_room::{Real, SimRoom, placed},
+    texts::{index_of, room},
     world::{Fault, World},
 };
 
-/// A rule of the log, broken on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LogFault {
-    /// Repeats are placed again.
-    NoDedupe,
-    /// A rollback keeps the epoch, so nobody can notice.
-    EpochSurvives,
-}
+/// An answer that comes too late for anybody.
+const STALL: Duration = Duration::from_secs(4);
 
 /// The log.
 pub(super) struct SimLog {
-    world: Arc<World>,
-    fault: Option<LogFault>,
-    inner: Mutex<Inner>,
+    pub(super) world: Arc<World>,
+    pub(super) fault: Option<LogFault>,
+    pub(super) inner: Mutex<Inner>,
     /// Seats are the memory engine's; its changes travel in our feed.
     seats: MemoryEngine,
     health: watch::Sender<Health>,
 }
 
-struct Inner {
-    rooms: BTreeMap<RoomId, SimRoom>,
+pub(super) struct Inner {
+    pub(super) rooms: Vec<SimRoom>,
     minted: u64,
-    sender: mpsc::Sender<Feed>,
+    pub(super) sender: mpsc::Sender<Feed>,
     receiver: Option<mpsc::Receiver<Feed>>,
     seats_feed: mpsc::Receiver<Feed>,
     /// Not yet at the hub.
-    under_way: VecDeque<Feed>,
+    pub(super) under_way: VecDeque<Feed>,
     /// Something was lost and `Sound` has not been sent since.
-    owes_sound: bool,
+    pub(super) owes_sound: bool,
+    /// Entries written on other nodes.
+    pub(super) elsewhere: u16,
+    /// Acknowledged and not placed: only when that rule is broken.
+    pub(super) unsettled: VecDeque<Unsettled>,
 }
 
-/// A room with its truth: the branch that is real now, from the first entry on, trimmed or not.
-#[derive(Default)]
-pub(super) struct SimRoom {
-    history: History,
-    pub(super) branch: Vec<(Position, MessageId)>,
-    producers: HashMap<Producer, Vec<Seen>>,
-    new_epoch: bool,
-    /// What any position ever held: the same position means the same content.
-    ever: HashMap<(u64, u64), MessageId>,
+/// An append that was acknowledged before it was carried out.
+pub(super) struct Unsettled {
+    pub(super) room: usize,
+    id: MessageId,
+    prev: u64,
+    text_hash: u32,
+    envelope: Bytes,
+}
+
+impl Unsettled {
+    pub(super) fn append<'a>(&'a self, by: &'a UserId) -> Append<'a> {
+        Append {
+            id: self.id,
+            prev: self.prev,
+            by,
+            remember: Duration::from_hours(24),
+            text_hash: self.text_hash,
+            checked: None,
+            envelope: &self.envelope,
+            redacts: None,
+            state: None,
+        }
+    }
+}
+
+impl Inner {
+    /// Decides an append, carries it out, and puts the entry under way.
+    pub(super) fn place(
+        &mut self,
+        index: usize,
+        what: &Append<'_>,
+        fault: Option<LogFault>,
+        world: &World,
+    ) -> Result<Placed, Rejected> {
+        let (answer, entry) = self.rooms[index].place(what, fault, &mut self.minted, world);
+        if let Some(entry) = entry {
+            world.trace(|| format!("placed {:?} {:?}", entry.at, entry.id));
+            self.under_way
+                .push_back(Feed::Entry(room(index).clone(), entry));
+        }
+        answer
+    }
 }
 
 impl SimLog {
-    pub(super) fn new(world: &Arc<World>, fault: Option<LogFault>) -> Arc<Self> {
+    pub(super) fn new(
+        world: &Arc<World>,
+        fault: Option<LogFault>,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Self> {
         let settings = MemorySettings {
             retention: Retention::uniform(Keep::ALL),
             envelope_max: 4096,
             feed_entries_max: 10_000,
             feed_bytes_max: 1 << 30,
         };
-        let seats = MemoryEngine::new(settings, Clock::manual(0), Metrics::new());
-        let (sender, receiver) = mpsc::channel(100_000);
+        let seats = MemoryEngine::new(settings, Clock::manual(0), Arc::clone(metrics));
+        let (sender, receiver) = mpsc::channel(10_000);
         let (health, _) = watch::channel(Health::Ok);
+        let rooms = (0..world.script.rooms).map(SimRoom::new);
         Arc::new(Self {
             world: Arc::clone(world),
             fault,
             inner: Mutex::new(Inner {
-                rooms: BTreeMap::new(),
+                rooms: rooms.collect(),
                 minted: 0,
                 sender,
                 receiver: Some(receiver),
                 seats_feed: seats.feed(),
                 under_way: VecDeque::new(),
                 owes_sound: false,
+                elsewhere: 0,
+                unsettled: VecDeque::new(),
             }),
             seats,
             health,
         })
     }
 
-    /// One thing that goes on by itself: mostly a delivery, now and then a fault. False when there was nothing to do.
-    pub(super) fn act(&self) -> bool {
-        let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        let world = &self.world;
-        let rooms = !inner.rooms.is_empty();
-        if rooms && world.has(Fault::Trims) && world.one_in(12) {
-            inner.trim(world);
-        }
-        if rooms && world.has(Fault::Restarts) && world.one_in(40) {
-            inner.restart(world);
-        }
-        if rooms && world.has(Fault::RollsBack) && world.one_in(40) {
-            inner.roll_back(world, self.fault);
-        }
-        if rooms && world.has(Fault::Wipes) && world.one_in(150) {
-            inner.wipe(world);
-        }
-        if world.has(Fault::LosesFeed)
-            && world.one_in(10)
-            && let Some(item) = inner.under_way.pop_front()
-        {
-            world.trace(|| format!("lost {item:?}"));
-            inner.suspect();
-            return true;
-        }
-        if world.has(Fault::ShufflesFeed) {
-            inner.shuffle(world);
-        }
-        if inner.owes_sound && (world.healed() || world.one_in(20)) {
-            inner.owes_sound = false;
-            inner.under_way.push_back(Feed::Sound(Scope));
-        }
-        match inner.under_way.pop_front() {
-            Some(item) => {
-                world.trace(|| format!("feed {item:?}"));
-                inner
-                    .sender
-                    .try_send(item)
-                    .expect("the hub reads faster than 100 000 behind");
-                true
-            }
-            None => false,
-        }
+    /// The real branch of a room.
+    pub(super) fn branch(&self, index: usize) -> Vec<Real> {
+        self.inner.lock().rooms[index].branch.clone()
     }
 
-    /// The real branch of a room.
-    pub(super) fn branch(&self, room: &RoomId) -> Vec<(Position, MessageId)> {
+    /// Whether the branch that is real now has this message, and how often something was lost so far.
+    pub(super) fn holds(&self, index: usize, id: &MessageId) -> (bool, u32) {
         let inner = self.inner.lock();
-        inner
-            .rooms
-            .get(room)
-            .map(|room| room.branch.clone())
-            .unwrap_or_default()
+        let holds = inner.rooms[index].branch.iter().any(|real| real.id == *id);
+        (holds, self.world.facts(index).losses())
     }
 
     async fn wanders(&self) -> Result<(), Unavailable> {
@@ -175,10 +169,7 @@ impl SimLog {
 
     fn page(&self, room: &RoomId, read: impl FnOnce(&History) -> Page) -> Page {
         let inner = self.inner.lock();
-        match inner.rooms.get(room) {
-            Some(room) => read(&room.history),
-            None => read(&History::default()),
-        }
+        read(&inner.rooms[index_of(room.as_str())].history)
     }
 
     fn collect_seats(&self) {
@@ -188,149 +179,21 @@ impl SimLog {
         }
     }
 
-    fn place(&self, room: &RoomId, what: &Append<'_>) -> Result<Placed, AppendError> {
+    fn place(&self, index: usize, what: &Append<'_>) -> Result<Placed, AppendError> {
         let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        let log = inner.rooms.entry(room.clone()).or_default();
-        let known = log.producers.entry(what.id.producer).or_default();
-        let view = RoomView {
-            seen: known
-                .last()
-                .copied()
-                .filter(|_| self.fault != Some(LogFault::NoDedupe)),
-            state: StateVersion(None),
-        };
-        let unnumbered = Append { prev: 0, ..*what };
-        let what = if self.fault == Some(LogFault::NoDedupe) {
-            &unnumbered
-        } else {
-            what
-        };
-        let placed = |at, duplicate| Placed {
-            at,
-            ts: 1,
-            duplicate,
-            durability: Durability::Memory,
-        };
-        match decide(&view, what) {
-            Decision::Reject(why) => Err(AppendError::Rejected(why)),
-            Decision::Duplicate(at) => Ok(placed(at, true)),
-            Decision::Append => {
-                let offset = log.history.next_offset();
-                let epoch = match log.history.head() {
-                    Some(head) if !log.new_epoch => head.epoch,
-                    _ => {
-                        inner.minted += 1;
-                        Epoch::new(inner.minted)
-                    }
-                };
-                log.new_epoch = false;
-                let at = Position { offset, epoch };
-                known.push(Seen {
-                    seq: what.id.seq,
-                    at,
-                    text_hash: Some(what.text_hash),
-                });
-                let entry = Entry {
-                    at,
-                    ts: 1,
-                    id: what.id,
-                    body: Body::Kept(Bytes::copy_from_slice(what.envelope)),
-                };
-                log.history.push(entry.clone());
-                log.branch.push((at, what.id));
-                if self.fault.is_none() {
-                    let before = log.ever.insert((offset, epoch.raw()), what.id);
-                    assert!(
-                        before.is_none(),
-                        "the simulated log gave one position twice"
-                    );
-                }
-                inner.under_way.push_back(Feed::Entry(room.clone(), entry));
-                Ok(placed(Some(at), false))
-            }
+        if self.fault == Some(LogFault::AckBeforeSettled) {
+            let mut minted = inner.minted;
+            let at = inner.rooms[index].next(&mut minted);
+            inner.unsettled.push_back(Unsettled {
+                room: index,
+                id: what.id,
+                prev: what.prev,
+                text_hash: what.text_hash,
+                envelope: Bytes::copy_from_slice(what.envelope),
+            });
+            return Ok(placed(Some(at), false));
         }
-    }
-}
-
-impl Inner {
-    fn any_room<'a>(&'a mut self, world: &World) -> &'a mut SimRoom {
-        let index = world.below(u32::try_from(self.rooms.len()).expect("few"));
-        self.rooms
-            .values_mut()
-            .nth(usize::try_from(index).expect("few"))
-            .expect("counted")
-    }
-
-    fn suspect(&mut self) {
-        self.under_way.push_back(Feed::Suspect(Scope));
-        self.owes_sound = true;
-    }
-
-    /// Entries change places and come twice; changes of seats keep their order, as the trait says.
-    fn shuffle(&mut self, world: &World) {
-        let entry = |item: Option<&Feed>| matches!(item, Some(Feed::Entry(..)));
-        if entry(self.under_way.front()) && entry(self.under_way.get(1)) && world.one_in(4) {
-            self.under_way.swap(0, 1);
-        }
-        if world.one_in(6)
-            && let Some(Feed::Entry(room, entry)) = self.under_way.front()
-        {
-            let again = Feed::Entry(room.clone(), entry.clone());
-            self.under_way.push_back(again);
-        }
-    }
-
-    fn trim(&mut self, world: &World) {
-        let room = self.any_room(world);
-        let kept = world.below(12);
-        room.history.keep_newest(u64::from(kept));
-        let first = room.history.first();
-        world.note(|happened| happened.trimmed_below = happened.trimmed_below.max(first));
-    }
-
-    /// A new epoch without a loss.
-    fn restart(&mut self, world: &World) {
-        self.any_room(world).new_epoch = true;
-    }
-
-    /// The tail is lost, and so is what was under way: the link broke with the store.
-    fn roll_back(&mut self, world: &World, fault: Option<LogFault>) {
-        let room = self.any_room(world);
-        let Some(head) = room.history.head() else {
-            return;
-        };
-        let kept_from = room.history.first() - 1;
-        let lost = u64::from(world.below(6) + 1).min(head.offset - kept_from);
-        let keep = head.offset - lost;
-        if lost == 0 {
-            return;
-        }
-        room.history.roll_back(keep);
-        room.branch.retain(|(at, _)| at.offset <= keep);
-        for seen in room.producers.values_mut() {
-            seen.retain(|seen| seen.at.offset <= keep);
-        }
-        room.new_epoch = fault != Some(LogFault::EpochSurvives);
-        world.note(|happened| happened.rollbacks += 1);
-        self.under_way
-            .retain(|item| !matches!(item, Feed::Entry(..)) || world.one_in(2));
-        // Seats are not the store's: their changes are not lost with it, but may be with the link.
-        self.suspect();
-    }
-
-    fn wipe(&mut self, world: &World) {
-        let room = self.any_room(world);
-        let ever = std::mem::take(&mut room.ever);
-        *room = SimRoom {
-            ever,
-            new_epoch: true,
-            ..SimRoom::default()
-        };
-        world.note(|happened| happened.wipes += 1);
-        self.under_way
-            .retain(|item| !matches!(item, Feed::Entry(..)));
-        self.suspect();
+        Ok(inner.place(index, what, self.fault, &self.world)?)
     }
 }
 
@@ -341,17 +204,28 @@ impl RoomLog for SimLog {
         what: Append<'a>,
     ) -> Fut<'a, Result<Placed, AppendError>> {
         Box::pin(async move {
+            let index = index_of(room.as_str());
+            // The grant is decided on the state of this moment, as far as this run has one.
+            let state = self.inner.lock().rooms[index].state();
+            let what = Append {
+                checked: self.world.had(Fault::ChangesState).then_some(state),
+                ..what
+            };
             self.wanders().await.map_err(|why| {
                 AppendError::Rejected(Rejected::Unavailable {
                     retry_after: why.retry_after,
                 })
             })?;
-            if self.world.has(Fault::Fails) && self.world.one_in(10) {
+            let fails = |one_in| self.world.has(Fault::Fails) && self.world.one_in(one_in);
+            if fails(10) {
                 return Err(AppendError::Unknown); // and it is not there
             }
-            let placed = self.place(room, &what);
+            let placed = self.place(index, &what);
             pauses(self.world.below(4)).await;
-            if self.world.has(Fault::Fails) && self.world.one_in(10) {
+            if fails(40) {
+                sleep_until(tokio::time::Instant::now() + STALL).await; // the hub has lost its patience
+            }
+            if fails(10) {
                 return Err(AppendError::Unknown); // and it is there
             }
             placed
@@ -396,13 +270,11 @@ impl RoomLog for SimLog {
     ) -> Fut<'a, Result<Vec<Option<Position>>, Unavailable>> {
         Box::pin(async move {
             self.wanders().await?;
-            let heads = rooms
-                .iter()
-                .map(|room| {
-                    self.page(room, |log| log.before(None, 0, StateVersion(None)))
-                        .head
-                })
-                .collect();
+            let heads = {
+                let inner = self.inner.lock();
+                let head = |room: &RoomId| inner.rooms[index_of(room.as_str())].history.head();
+                rooms.iter().map(head).collect()
+            };
             pauses(self.world.below(6)).await;
             Ok(heads)
         })
