@@ -43,6 +43,12 @@ impl AdminGrant {
     pub fn user(&self) -> UserId {
         self.0
     }
+
+    /// Without an identity, for tests of what a grant opens.
+    #[cfg(test)]
+    pub(crate) fn of(user: UserId) -> Self {
+        Self(user)
+    }
 }
 
 #[derive(Debug)]

@@ -36,12 +36,12 @@ impl Hub {
             let next = state.head().map_or(1, |head| head.offset + 1);
             state
                 .backfill
-                .map(|wanted| (state.ring.first().unwrap_or(next), wanted))
+                .map(|wanted| (state.ring.first().unwrap_or(next), wanted, state.erasures))
         };
         if asked.is_some() {
             self.metrics.log_backfills.inc();
         }
-        if let Some((below, wanted)) = asked
+        if let Some((below, wanted, erasures)) = asked
             && let Ok(page) = self.engine.before(&room.id, Some(below), wanted).await
         {
             let entries: Vec<Arc<EntryFrames>> = page
@@ -50,7 +50,7 @@ impl Hub {
                 .map(|entry| self.frames(&room.id, entry.clone()))
                 .collect();
             let mut state = room.state.lock();
-            if state.joins_below(&page, below) {
+            if state.erasures == erasures && state.joins_below(&page, below) {
                 state.first_kept = state.first_kept.max(page.first);
                 state.ring.push_below(entries);
             }

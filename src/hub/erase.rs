@@ -3,20 +3,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     auth::grants::AdminGrant,
-    domain::ids::UserId,
-    hub::Hub,
+    domain::{ids::UserId, position::Position},
+    hub::{
+        Hub,
+        room::{Room, State},
+    },
     log::{Erased, Unavailable},
 };
 
-/// How long a read that was under way is waited for before the rings are emptied again.
-const READS: Duration = Duration::from_secs(5);
+/// How long a room may take to come level with the log. One that takes longer cannot be answered for.
+const LEVEL: Duration = Duration::from_secs(5);
+/// Between two looks at that.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Hub {
-    /// Erases in the log, then in what this node keeps at hand.
+    /// Erases in the log, then in what this node keeps at hand. [`Unavailable`]: ask again, for a ring may still hold something.
     ///
     /// # Cancel safety
     ///
@@ -27,11 +32,9 @@ impl Hub {
         user: UserId,
     ) -> Result<Erased, Unavailable> {
         let erased = self.engine.erase(user).await?;
-        for room in erased.rooms.iter().filter_map(|room| self.rooms.find(room)) {
-            room.state.lock().ring.clear();
-            // A read that began before the erasure may put back what it found; after it, nothing can.
-            self.settled(&room, Instant::now() + READS).await.ok();
-            room.state.lock().ring.clear();
+        // Also where nothing went this time: the time before may not have been answered.
+        for room in self.rooms.all() {
+            self.empty_ring(&room).await?;
         }
         self.metrics
             .moderation_acts
@@ -46,5 +49,31 @@ impl Hub {
             "what a person said was erased"
         );
         Ok(erased)
+    }
+
+    /// What was placed before is still on its way through the feed, and pages that were read before may be about to be kept:
+    /// the room is awaited, then its ring is emptied and those pages are void.
+    async fn empty_ring(&self, room: &Arc<Room>) -> Result<(), Unavailable> {
+        let heads = self.engine.heads(std::slice::from_ref(&room.id)).await?;
+        let head = heads.first().copied().flatten();
+        let deadline = Instant::now() + LEVEL;
+        while !room.state.lock().reaches(head) {
+            if Instant::now() >= deadline {
+                return Err(Unavailable { retry_after: LEVEL });
+            }
+            sleep_until(Instant::now() + LOOK).await;
+        }
+        let mut state = room.state.lock();
+        state.erasures += 1;
+        state.ring.clear();
+        Ok(())
+    }
+}
+
+impl State {
+    /// Whether the room has seen this position, or will read it from the log before it shows anything.
+    fn reaches(&self, head: Option<Position>) -> bool {
+        let offset = |position: Option<Position>| position.map_or(0, |position| position.offset);
+        !self.known || offset(self.head()) >= offset(head)
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct State {
     /// The first offset that the log had at the last look.
     pub(super) first_kept: u64,
     pub(super) sync: Option<SyncBuffer>,
+    /// How often something was erased: a page that was read before the last time is void.
+    pub(super) erasures: u64,
     pub(super) backfill: Option<u32>,
     /// The log could not be read the last time.
     pub(super) outage: Option<Duration>,
@@ -103,6 +105,7 @@ impl Room {
                 keep,
                 first_kept: 1,
                 sync: None,
+                erasures: 0,
                 backfill: None,
                 outage: None,
                 members: Members::new(slow_consumers),

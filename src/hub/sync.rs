@@ -116,11 +116,11 @@ impl Hub {
         if !room.state.lock().listed {
             self.list_people(room).await?;
         }
-        let cursor = {
+        let (cursor, erasures) = {
             let mut state = room.state.lock();
             // What came before the read is in the read, or is of a dead branch.
             state.sync = Some(SyncBuffer::default());
-            state.known.then(|| state.cursor.clone())
+            (state.known.then(|| state.cursor.clone()), state.erasures)
         };
         let page = match &cursor {
             Some(cursor) => self.engine.read(&room.id, cursor, limit).await?,
@@ -136,6 +136,9 @@ impl Hub {
         }
         let mut state = room.state.lock();
         state.outage = None;
+        if state.erasures != erasures {
+            return Ok(Outcome::Again);
+        }
         Ok(state.take_page(room, &page, entries, self))
     }
 }

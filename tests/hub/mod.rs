@@ -1,6 +1,7 @@
 //! The hub over the memory log, from its public calls to the frames in outboxes: what each of its promises looks like to a
 //! client.
 
+mod erasures;
 mod house;
 mod joins;
 mod limits;
