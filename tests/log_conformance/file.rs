@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use wardroom::{
     clock::Clock,
     domain::{cursor::Cursor, entry::Body, ids::MessageId, position::Position},
     log::{
-        Append, Engine, Page, RoomLog, Seat, Seats,
+        Append, Engine, Health, Page, RoomLog, Seat, Seats,
         retention::{Keep, Retention},
         sqlite::{
             SqliteEngine, SqliteSettings,
@@ -452,4 +455,42 @@ async fn a_page_ends_by_bytes_and_goes_on_from_there() {
         .expect("read");
     let offsets: Vec<u64> = newest.entries.iter().map(|entry| entry.at.offset).collect();
     assert_eq!(offsets, [8, 9, 10], "the newest, ascending");
+}
+
+#[tokio::test]
+async fn a_writer_that_breaks_acknowledges_nothing_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log.db");
+    let broken = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&broken);
+    let clock = Clock::told_by(move || {
+        assert!(!asked.load(Ordering::Relaxed), "the clock is broken");
+        1_800_000_000_000
+    });
+    let engine = open(&path, KEEP_ALL, &clock);
+    say(&engine, "lobby", 1, 1, "whole").await;
+    let mut health = engine.health();
+    broken.store(true, Ordering::Relaxed);
+    let by = user(1);
+    let answer = engine
+        .append(&room("lobby"), message(1, 2, &by, "broken"))
+        .await;
+    assert!(answer.is_err(), "{answer:?}");
+    let failed = health.wait_for(|health| *health == Health::Failed);
+    let failed = tokio::time::timeout(Duration::from_secs(10), failed).await;
+    assert!(failed.is_ok(), "the node goes on as if nothing were wrong");
+}
+
+#[tokio::test]
+async fn appends_beyond_the_bounds_of_the_queue_wait_and_are_placed() {
+    for (entries, bytes) in [(1, 1 << 20), (4096, 1)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(folder.path().join("log.db"), KEEP_ALL);
+        (settings.append_entries_max, settings.append_bytes_max) = (entries, bytes);
+        let engine = SqliteEngine::open(settings, clock(), &Metrics::new()).expect("a new file");
+        let saying = (1..=50).map(|n| say(&engine, "lobby", n, 1, "more than a byte"));
+        let all = futures_util::future::join_all(saying);
+        let all = tokio::time::timeout(Duration::from_secs(20), all).await;
+        assert_eq!(all.expect("none waits for ever").len(), 50);
+    }
 }

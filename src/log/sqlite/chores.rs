@@ -29,8 +29,8 @@ pub(super) struct Chores {
     erasures: VecDeque<(Erasure, oneshot::Sender<Erased>)>,
     sweep: Option<Sweep>,
     sweep_at: u64,
-    /// Done, and to be answered when the commit has returned.
-    erased: Option<(oneshot::Sender<Erased>, Erased)>,
+    /// The first erasure as it is once the piece is committed, and whether it is then over.
+    uncommitted: Option<(Erasure, bool)>,
 }
 
 /// What one piece has changed.
@@ -69,8 +69,15 @@ impl Chores {
         self.erasures.push_back((Erasure::new(user), done));
     }
 
-    /// Does one piece inside the transaction that is under way; `None` when nothing was changed.
+    /// Whether there is anything to look at.
+    pub(super) fn due(&self, now: u64) -> bool {
+        self.pending() || now >= self.sweep_at
+    }
+
+    /// Does one piece inside the transaction that is under way; `None` when nothing was changed. Unless [`Chores::done`] follows,
+    /// an erasure does it again.
     pub(super) fn piece(&mut self, place: &Place<'_>) -> rusqlite::Result<Option<Piece>> {
+        self.uncommitted = None;
         if let Some(room) = self.trims.front() {
             let trimmed = trim::piece(place, room)?;
             if trimmed.is_none()
@@ -80,11 +87,10 @@ impl Chores {
             }
             return Ok(trimmed);
         }
-        if let Some((erasure, _)) = self.erasures.front_mut() {
-            let over = erasure.piece(place)?;
-            if over && let Some((erasure, done)) = self.erasures.pop_front() {
-                self.erased = Some((done, erasure.erased()));
-            }
+        if let Some((erasure, _)) = self.erasures.front() {
+            let mut next = erasure.clone();
+            let over = next.piece(place)?;
+            self.uncommitted = Some((next, over));
             return Ok(Some(Piece::default()));
         }
         self.swept(place)
@@ -92,9 +98,17 @@ impl Chores {
 
     /// The piece is committed.
     pub(super) fn done(&mut self) {
-        if let Some((to, erased)) = self.erased.take() {
+        let Some((next, over)) = self.uncommitted.take() else {
+            return;
+        };
+        let Some((_, to)) = self.erasures.pop_front() else {
+            return;
+        };
+        if over {
             // Whoever asked may have gone; it is done all the same.
-            to.send(erased).ok();
+            to.send(next.erased()).ok();
+        } else {
+            self.erasures.push_front((next, to));
         }
     }
 
@@ -126,4 +140,63 @@ pub(super) fn entry_ts(
         .query_row((room, offset.cast_signed()), |row| row.get::<_, i64>(0))
         .optional()
         .map(|ts| ts.map(i64::cast_unsigned))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use tokio::sync::oneshot;
+
+    use super::{Chores, Place};
+    use crate::{
+        domain::ids::UserId,
+        log::{
+            retention::{Keep, Retention},
+            sqlite::rooms::Rooms,
+        },
+    };
+
+    const FILE: &str = "INSERT INTO room (id, name, head, epoch, first, ts, chain, base, visits, visits_base) \
+         VALUES (1, 'lobby', 1, 1, 1, 0, zeroblob(32), zeroblob(32), zeroblob(32), zeroblob(32));
+         INSERT INTO entry (room, off, epoch, ts, producer, seq, user, env, salt, digest, chain) \
+         VALUES (1, 1, 1, 0, zeroblob(14), 1, 'u_aaaaaaaaaaaaaaaaaaaa', x'77', x'73', zeroblob(32), zeroblob(32))";
+
+    #[test]
+    fn a_piece_of_an_erasure_that_was_not_committed_is_done_again() {
+        let file = Connection::open_in_memory().expect("memory");
+        file.execute_batch(include_str!("schema/1.sql"))
+            .expect("a schema");
+        file.execute_batch(FILE).expect("an entry");
+        let (rooms, retention) = (Rooms::default(), Retention::uniform(Keep::ALL));
+        let mut chores = Chores::default();
+        let (to, mut erased) = oneshot::channel();
+        let user = UserId::parse("u_aaaaaaaaaaaaaaaaaaaa").expect("an id");
+        chores.erase(user, to);
+        for round in 0..20 {
+            let place = Place {
+                connection: &file,
+                rooms: &rooms,
+                retention: &retention,
+                now: 0,
+            };
+            file.execute_batch("BEGIN").expect("begun");
+            chores.piece(&place).expect("a piece");
+            // The disk is full every other time.
+            if round % 2 == 0 {
+                file.execute_batch("ROLLBACK").expect("rolled back");
+            } else {
+                file.execute_batch("COMMIT").expect("committed");
+                chores.done();
+            }
+        }
+        assert_eq!(erased.try_recv().expect("answered").messages, 1);
+        let left: i64 = file
+            .query_row(
+                "SELECT count(*) FROM entry WHERE env IS NOT NULL",
+                [],
+                |row| row.get(0),
+            )
+            .expect("a number");
+        assert_eq!(left, 0, "answered, and still there");
+    }
 }

@@ -17,6 +17,7 @@ const ROWS: i64 = 5000;
 const NAME_BYTES: usize = 128;
 
 /// An erasure that is under way.
+#[derive(Clone)]
 pub(super) struct Erasure {
     user: UserId,
     table: Table,

@@ -201,7 +201,9 @@ impl SqliteEngine {
         if what.envelope.len() > max || state > max {
             return Err(AppendError::Rejected(Rejected::TooLarge { max }));
         }
-        let bytes = u32::try_from(what.envelope.len().saturating_add(state)).unwrap_or(u32::MAX);
+        // One that is larger than the whole queue has it to itself.
+        let bytes = (what.envelope.len().saturating_add(state)).min(self.settings.append_bytes_max);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let taken = [
             permit(&self.entries, 1).await.ok_or(closed)?,
             permit(&self.bytes, bytes).await.ok_or(closed)?,

@@ -108,7 +108,7 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
     {
-        std::fs::create_dir_all(folder).map_err(io)?;
+        make(folder).map_err(io)?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -118,6 +118,21 @@ pub fn lock(path: &Path) -> Result<Lock, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(cause)) => Err(io(cause)),
     }
+}
+
+/// Makes a folder that outlives a power cut: SQLite flushes the folder of its files, and nobody but us those above.
+fn make(folder: &Path) -> io::Result<()> {
+    let missing: Vec<_> = folder
+        .ancestors()
+        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
+        .collect();
+    std::fs::create_dir_all(folder)?;
+    #[cfg(unix)]
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What people said is nobody else's on this machine. The files that SQLite puts beside it get the same mode.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
         Arc,
@@ -88,15 +89,17 @@ enum Over {
 }
 
 impl Writer {
-    /// Works until it is told to close, everybody who could ask is gone, or the storage fails.
+    /// Works until it is told to close, everybody who could ask is gone, or the storage fails. A panic here is a failure of the
+    /// storage to everybody else: what was under way may or may not be there.
     pub(super) fn run(mut self) {
-        let over = loop {
-            match self.turn() {
-                Ok(()) => {}
-                Err(over) => break over,
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                if let Err(over) = self.turn() {
+                    return over;
+                }
             }
-        };
-        if matches!(over, Over::Failed) {
+        }));
+        if !matches!(worked, Ok(Over::Closed)) {
             self.health.send_replace(Health::Failed);
             self.meters.writable.set(0);
         }
@@ -227,6 +230,9 @@ impl Writer {
             self.meters.measure(&self.path);
         }
         let now = self.clock.unix_ms();
+        if !self.chores.due(now) {
+            return Ok(());
+        }
         let done = Change::begin(&self.connection)
             .map_err(Failure::from)
             .and_then(|change| {
