@@ -96,8 +96,10 @@ fn failed_trials(loaded: &Loaded, file: Option<&Path>, probes: &Probes) -> Optio
     {
         findings.push(finding(loaded, "tls.cert_file".to_owned(), why));
     }
-    if let Err((key, why)) = trial::issuers(&loaded.config) {
-        findings.push(finding(loaded, key, why));
+    for tried in [trial::issuers(&loaded.config), trial::log(&loaded.config)] {
+        if let Err((key, why)) = tried {
+            findings.push(finding(loaded, key, why));
+        }
     }
     (!findings.is_empty()).then(|| ConfigErrors {
         file: file.map(Path::to_owned),

@@ -12,7 +12,8 @@ use wardroom::{
         ticket_store::MemoryTickets,
     },
     clock::Clock,
-    config::Config,
+    config::{Config, log::LogEngine},
+    log::sqlite::schema,
     telemetry::metrics::Metrics,
 };
 
@@ -42,4 +43,17 @@ pub(super) fn issuers(config: &Config) -> Result<(), (String, String)> {
     Authenticator::new(&config.auth, &config.limits, parts)
         .map(drop)
         .map_err(|error| (error.key, error.problem))
+}
+
+/// Looks at the log's file, if there is one: of another program, of a later version, unreadable. The key and what is wrong.
+pub(super) fn log(config: &Config) -> Result<(), (String, String)> {
+    let path = &config.log.path;
+    // An empty file is what a start leaves that was cut off at its first step; the next one goes on with it.
+    let is_there = path.metadata().is_ok_and(|file| file.len() > 0);
+    if config.log.engine != LogEngine::Sqlite || !is_there {
+        return Ok(());
+    }
+    schema::open_reader(path)
+        .map(drop)
+        .map_err(|error| ("log.path".to_owned(), error.to_string()))
 }

@@ -528,6 +528,14 @@ async fn a_file_of_a_later_version_or_of_somebody_else_is_left_alone() {
         ));
         assert_eq!(process.ended().await, Some(78));
         said(&process, why).await;
+        let checked = site.run(&["check", "--config", "wardroom.toml"], &[]);
+        assert_eq!(
+            checked.status.code(),
+            Some(78),
+            "check says it before: {checked:?}"
+        );
+        let told = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(told.contains("log.path") && told.contains(why), "{told}");
         assert_eq!(bytes(&file), before, "nothing was written");
     };
     set("user_version", 999);
