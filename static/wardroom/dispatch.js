@@ -26,8 +26,8 @@ export class Dispatch {
   error = null;
   /** Where it stands, once that is known. @type {[number, string] | null} */
   at = null;
-  /** False after a fork that took its place, until its id is seen again. */
-  confirmed = true;
+  /** Its id was seen in the log, and no fork has taken its place since. An ack alone may be of what the log lost meanwhile. */
+  confirmed = false;
 
   /** @type {(receipt: Receipt) => void} */
   #resolve = () => {};
@@ -74,7 +74,7 @@ export class Dispatch {
 
   /** Back into the queue as if never sent; its number is burnt. */
   requeue() {
-    Object.assign(this, { status: 'queued', producer: '', chain: 0, seq: 0, prev: 0, copies: 0, due: 0 });
+    Object.assign(this, { status: 'queued', producer: '', chain: 0, seq: 0, prev: 0, copies: 0, due: 0, confirmed: false });
   }
 
   /** Written anew by the person's will. @param {number} now */
@@ -90,7 +90,6 @@ export class Dispatch {
     this.status = 'acked';
     this.movedAt = now;
     this.error = null;
-    this.confirmed = true;
     if (receipt.offset !== undefined) this.at = [receipt.offset, receipt.epoch ?? ''];
     this.#resolve(receipt);
   }
@@ -104,17 +103,19 @@ export class Dispatch {
   }
 
   toJSON() {
-    const { key, text, since, status, producer, chain, seq, prev, copies, movedAt, at } = this;
+    const { key, text, since, status, producer, chain, seq, prev, copies, movedAt, at, confirmed } = this;
     const error = this.error && { code: this.error.code, message: this.error.message };
-    return { key, text, since, status, producer, chain, seq, prev, copies, movedAt, at, error };
+    return { key, text, since, status, producer, chain, seq, prev, copies, movedAt, at, confirmed, error };
   }
 
   /** @param {any} kept @param {DispatchOwner} owner */
   static restore(kept, owner) {
     const dispatch = new Dispatch(kept.key, kept.text, kept.since, owner);
-    const { status, producer, chain, seq, prev, copies, movedAt, at } = kept;
-    Object.assign(dispatch, { status: status === 'sent' ? 'unknown' : status, producer, chain, seq, prev, copies, movedAt, at });
-    if (kept.error) dispatch.error = new WardroomError(kept.error.code, kept.error.message);
+    const { status, error } = kept;
+    Object.assign(dispatch, kept, {
+      status: status === 'sent' ? 'unknown' : status,
+      error: error && new WardroomError(error.code, error.message),
+    });
     return dispatch;
   }
 

@@ -154,6 +154,8 @@ export class Outbox {
   /** @param {Dispatch} item @param {any} ack the frame */
   acked(item, ack) {
     const { offset, epoch, message, ts, durability, duplicate } = ack;
+    // What was sent once cannot be a repeat: a copied tab numbers under our producer, and the log has its words.
+    if (duplicate && item.copies === 1 && !item.confirmed) return this.rejected(item, new WardroomError('conflict'));
     this.#settle(item, { offset, epoch, message, ts, durability, duplicate: duplicate === true });
   }
 

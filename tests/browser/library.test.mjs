@@ -363,6 +363,38 @@ test('what was sent and not acknowledged is repeated under its number, after com
   assert.equal(dispatch.status, 'acked');
 });
 
+test('an ack is believed for good when the stream shows the message: a log that lost it unseen gets it again', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online({}, { head: [4, 'e1'] });
+  const dispatch = room.send('acknowledged, and not yet shown');
+  const [send] = await gateway.heard('send');
+  await gateway.ack(send, 5);
+  assert.equal(dispatch.status, 'acked');
+  await gateway.close(1006);
+  // Set back to what the cursor has: no fork is due, and none comes.
+  const join = await gateway.again({}, { head: [4, 'e1'] });
+  assert.deepEqual(join.since, [[4, 'e1']]);
+  const [again] = await gateway.heard('send');
+  assert.deepEqual([again.seq, again.prev, again.text], [1, 0, 'acknowledged, and not yet shown']);
+  await gateway.ack(again, 5, { epoch: 'e2' });
+  await gateway.say(epoch('e2', 5), message(5, idOf(again)));
+  await gateway.close(1006);
+  await gateway.again({}, { head: [5, 'e2'] });
+  assert.deepEqual(await gateway.heard('send'), [], 'shown: nothing to doubt');
+});
+
+test('a fork before the ack is not undone by it', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online({}, { head: [4, 'e1'] });
+  room.send('shown, set back, acknowledged');
+  const [send] = await gateway.heard('send');
+  await gateway.say(message(5, idOf(send)), { type: 'fork', room: 'lobby', keep: [4, 'e1'] });
+  await gateway.ack(send, 5);
+  await gateway.close(1006);
+  await gateway.again({}, { head: [4, 'e1'] });
+  assert.equal((await gateway.heard('send')).length, 1);
+});
+
 test('its id in the replay settles it, and nothing is repeated', async () => {
   const gateway = new Gateway();
   const { room } = await gateway.online();
@@ -483,6 +515,19 @@ test('a copied tab takes a producer of its own', async () => {
   await gateway.joined();
   assert.deepEqual((await gateway.heard('send')).map(({ text, seq }) => [text, seq]), [['mine', 1]]);
   assert.equal(dispatch.status, 'sent');
+});
+
+test('a first copy that is called a repeat was numbered by a copied tab: it is said under a producer of its own', async () => {
+  const gateway = new Gateway();
+  const { room } = await gateway.online();
+  const dispatch = room.send('mine');
+  const [send] = await gateway.heard('send');
+  await gateway.ack(send, 1, { duplicate: true });
+  assert.notEqual(dispatch.status, 'acked', 'what the log has is the words of another');
+  await gateway.again({ producer: 'QQQQQQQQQQQQQQQQ', resume: 'R2' }, { head: [1, 'e1'], messages: [epoch('e1', 1), message(1)] });
+  assert.equal(gateway.socket.url.searchParams.get('resume'), null);
+  const [own] = await gateway.heard('send');
+  assert.equal(own.text, 'mine');
 });
 
 test('what could not be sent for a minute fails, and Retry sends it under a new number', async () => {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 const ROOT = fileURLToPath(new URL('../../static/', import.meta.url));
-const WEIGHT_MAX = 40 * 1024;
+const WEIGHT_MAX = 44 * 1024;
 
 const files = readdirSync(ROOT, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())
@@ -50,7 +50,7 @@ test('no token reaches a storage', () => {
   for (const file of scripts) assert.doesNotMatch(withoutComments(file), /setItem\([^)]*token/i, file);
 });
 
-test('page and library weigh less than 40 KiB, each file gzipped by itself, comments aside', () => {
+test('page and library weigh less than 44 KiB, each file gzipped by itself, comments aside', () => {
   const weight = files.reduce((sum, file) => sum + gzipSync(/\.(js|css)$/.test(file) ? withoutComments(file) : text(file), { level: 9 }).length, 0);
   assert.ok(weight < WEIGHT_MAX, `${weight} bytes`);
 });
