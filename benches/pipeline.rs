@@ -125,6 +125,10 @@ fn html(c: &mut Criterion) {
             format!("{PLAIN} https://example.org/a?b=1&c=2"),
         ),
         ("4096 bytes of &", "&".repeat(4096)),
+        (
+            "a link and 4084 times &",
+            format!("http://a.b {}", "&".repeat(4084)),
+        ),
         ("4096 bytes of <ul><li>", "<ul><li>".repeat(512)),
         ("4096 bytes of http://@", "http://@".repeat(512)),
         ("4096 bytes of http://0x1/", "http://0x1/".repeat(372)),
